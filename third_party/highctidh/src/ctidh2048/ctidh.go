@@ -1,0 +1,26 @@
+// Package ctidh2048 stands in for CTIDH-2048; see package refused.
+package ctidh2048
+
+import "codeberg.org/vula/highctidh/src/refused"
+
+// Sizes in bytes, as the scheme defines them.
+const (
+	PublicKeySize  = 256
+	PrivateKeySize = 231
+)
+
+type (
+	PublicKey  = refused.PublicKey
+	PrivateKey = refused.PrivateKey
+)
+
+var (
+	NewEmptyPublicKey      = refused.NewEmptyPublicKey
+	NewEmptyPrivateKey     = refused.NewEmptyPrivateKey
+	GeneratePrivateKey     = refused.GeneratePrivateKey
+	GenerateKeyPairWithRNG = refused.GenerateKeyPairWithRNG
+	GenerateKeyPair        = refused.GenerateKeyPair
+	DeriveSecret           = refused.DeriveSecret
+	DerivePublicKey        = refused.DerivePublicKey
+	Blind                  = refused.Blind
+)

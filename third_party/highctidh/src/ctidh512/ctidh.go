@@ -1,0 +1,26 @@
+// Package ctidh512 stands in for CTIDH-512; see package refused.
+package ctidh512
+
+import "codeberg.org/vula/highctidh/src/refused"
+
+// Sizes in bytes, as the scheme defines them.
+const (
+	PublicKeySize  = 64
+	PrivateKeySize = 74
+)
+
+type (
+	PublicKey  = refused.PublicKey
+	PrivateKey = refused.PrivateKey
+)
+
+var (
+	NewEmptyPublicKey      = refused.NewEmptyPublicKey
+	NewEmptyPrivateKey     = refused.NewEmptyPrivateKey
+	GeneratePrivateKey     = refused.GeneratePrivateKey
+	GenerateKeyPairWithRNG = refused.GenerateKeyPairWithRNG
+	GenerateKeyPair        = refused.GenerateKeyPair
+	DeriveSecret           = refused.DeriveSecret
+	DerivePublicKey        = refused.DerivePublicKey
+	Blind                  = refused.Blind
+)

@@ -1,0 +1,3 @@
+module github.com/katzenpost/sphincsplus
+
+go 1.26
