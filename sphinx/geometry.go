@@ -119,3 +119,7 @@ func (g *Geometry) SplitPlaintext(payload []byte) (replyBlock, user []byte, err 
 	}
 	return replyBlock, payload[end:], nil
 }
+
+// Hash identifies the geometry in a consensus: BLAKE2b-256 of its canonical
+// CBOR encoding (Katzenpost core/sphinx/geo).
+func (g *Geometry) Hash() []byte { return g.katzenpost.Hash() }
