@@ -1,0 +1,248 @@
+package directory
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/katzenpost/hpqc/hash"
+	"github.com/katzenpost/katzenpost/core/cert"
+	"github.com/katzenpost/katzenpost/core/pki"
+
+	"codeberg.org/sourdine/sourdine/sphinx"
+)
+
+// Capability is the name under which an exit's descriptor lists the post
+// office, and Endpoint the recipient that packets for it name.
+const (
+	Capability = "sourdine"
+	Endpoint   = "sourdine"
+)
+
+// Node is a node as a consensus lists it.
+type Node struct {
+	Name      string
+	ID        sphinx.NodeID
+	Addresses []string          // host:port over TCP
+	MixKeys   map[uint64][]byte // by epoch
+}
+
+// Exit is an exit and what its descriptor promises.
+type Exit struct {
+	Node
+	ExitInfo
+}
+
+// ExitInfo is what an exit advertises in its descriptor.
+type ExitInfo struct {
+	Operator   string
+	SigningKey ed25519.PublicKey // signs the keys of the day
+	From       string            // the address its mail comes from
+	Expiry     uint64            // epochs: how long a parcel may live at most
+	Hold       time.Duration     // mean time a complete parcel is held
+	MaxLoss    float64           // share of packets lost above which fragments are held back
+}
+
+// Advertise encodes an exit's promises for a descriptor.
+func (e ExitInfo) Advertise() map[string]any {
+	return map[string]any{
+		"version": uint64(1), "operator": e.Operator, "signing_key": []byte(e.SigningKey), "from": e.From,
+		"expiry": e.Expiry, "hold_ms": uint64(e.Hold.Milliseconds()), "max_loss_permille": uint64(math.Round(e.MaxLoss * 1000)),
+	}
+}
+
+// maxHold bounds the hold that an exit may advertise.
+const maxHold = 7 * 24 * time.Hour
+
+// parseExitInfo reads what Advertise wrote, from a descriptor that an exit is
+// free to fill with anything.
+func parseExitInfo(m map[string]any) (e ExitInfo, err error) {
+	number := func(key string) uint64 {
+		v, ok := m[key].(uint64)
+		if !ok && err == nil {
+			err = fmt.Errorf("%s is missing", key)
+		}
+		return v
+	}
+	if number("version") != 1 && err == nil {
+		err = errors.New("unknown version")
+	}
+	e.Expiry = number("expiry")
+	e.Hold = time.Duration(min(number("hold_ms"), uint64(maxHold/time.Millisecond))) * time.Millisecond
+	e.MaxLoss = float64(number("max_loss_permille")) / 1000
+	e.Operator, _ = m["operator"].(string)
+	e.From, _ = m["from"].(string)
+	key, _ := m["signing_key"].([]byte)
+	e.SigningKey = key
+	switch {
+	case err != nil:
+	case len(key) != ed25519.PublicKeySize:
+		err = errors.New("signing_key is not an Ed25519 key")
+	case CheckName(e.Operator) != nil:
+		err = errors.New("operator is not a name")
+	case len(e.From) == 0 || len(e.From) > 254:
+		err = errors.New("from is not an address")
+	case e.Expiry == 0 || e.Hold < 0 || e.MaxLoss <= 0 || e.MaxLoss > 1:
+		err = errors.New("expiry, hold or max_loss is out of bounds")
+	}
+	return e, err
+}
+
+// View is one epoch's consensus, checked.
+type View struct {
+	Epoch   uint64
+	Slot    time.Duration // one packet of each gateway in each
+	Delay   time.Duration // mean at each mix
+	Layers  [][]Node      // of mixes, the entries' side first
+	Entries []Node
+	Exits   []Exit // those with a post office
+	Raw     []byte // the signed document
+}
+
+// maxConsensus bounds a consensus document, in bytes.
+const maxConsensus = 8 << 20
+
+// Verify checks a consensus document: signed by the threshold of the network's
+// authorities, well-formed, for packets of the network's geometry, for epoch.
+func (n *Network) Verify(raw []byte, epoch uint64) (*View, error) {
+	if len(raw) > maxConsensus {
+		return nil, fmt.Errorf("consensus of %d bytes: more than %d", len(raw), maxConsensus)
+	}
+	if _, _, _, err := cert.VerifyThreshold(n.verifiers(), n.Threshold(), raw); err != nil {
+		return nil, fmt.Errorf("consensus: not signed by %d of the %d authorities: %w", n.Threshold(), len(n.Authorities), err)
+	}
+	doc, err := pki.ParseDocument(raw)
+	if err != nil {
+		return nil, fmt.Errorf("consensus: %w", err)
+	}
+	if doc.Epoch != epoch {
+		return nil, fmt.Errorf("consensus: it is for epoch %d, not %d", doc.Epoch, epoch)
+	}
+	if err := pki.IsDocumentWellFormed(doc, n.verifiers()); err != nil {
+		return nil, fmt.Errorf("consensus: %w", err)
+	}
+	g, err := n.Parameters.Geometry()
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(doc.SphinxGeometryHash, g.Hash()) {
+		return nil, errors.New("consensus: it is for packets of another geometry: get the network file again")
+	}
+	return newView(doc, raw)
+}
+
+func newView(doc *pki.Document, raw []byte) (*View, error) {
+	v := &View{Epoch: doc.Epoch, Raw: raw}
+	var err error
+	if v.Slot, err = meanOf(doc.LambdaP); err != nil {
+		return nil, fmt.Errorf("consensus: LambdaP: %w", err)
+	}
+	if v.Delay, err = meanOf(doc.Mu); err != nil {
+		return nil, fmt.Errorf("consensus: Mu: %w", err)
+	}
+	for _, layer := range doc.Topology {
+		v.Layers = append(v.Layers, nodes(layer))
+	}
+	v.Entries = nodes(doc.GatewayNodes)
+	for _, d := range doc.ServiceNodes {
+		// An exit without a post office, or with one we cannot read, is nobody's exit.
+		if _, has := d.Kaetzchen[Capability]; !has {
+			continue
+		}
+		if info, err := parseExitInfo(d.KaetzchenAdvertizedData[Capability]); err == nil {
+			v.Exits = append(v.Exits, Exit{Node: node(d), ExitInfo: info})
+		}
+	}
+	return v, nil
+}
+
+// meanOf turns a rate in events per millisecond into the mean time between two.
+func meanOf(rate float64) (time.Duration, error) {
+	if !(rate > 0) || rate > 1 || 1/rate > float64(24*time.Hour/time.Millisecond) {
+		return 0, fmt.Errorf("rate %v per millisecond is out of bounds", rate)
+	}
+	return time.Duration(math.Round(1/rate)) * time.Millisecond, nil
+}
+
+// RateOf is the inverse of what a View reads: events per millisecond.
+func RateOf(mean time.Duration) float64 { return 1 / float64(mean.Milliseconds()) }
+
+func nodes(list []*pki.MixDescriptor) []Node {
+	out := make([]Node, len(list))
+	for i, d := range list {
+		out[i] = node(d)
+	}
+	return out
+}
+
+func node(d *pki.MixDescriptor) Node {
+	n := Node{Name: d.Name, ID: hash.Sum256(d.IdentityKey), MixKeys: d.MixKeys}
+	for _, transport := range []string{pki.TransportTCPv4, pki.TransportTCPv6} {
+		for _, a := range d.Addresses[transport] {
+			if u, err := url.Parse(a); err == nil {
+				n.Addresses = append(n.Addresses, u.Host)
+			}
+		}
+	}
+	return n
+}
+
+// Exit returns the exit with this identity.
+func (v *View) Exit(id sphinx.NodeID) (*Exit, bool) {
+	i := slices.IndexFunc(v.Exits, func(e Exit) bool { return e.ID == id })
+	if i < 0 {
+		return nil, false
+	}
+	return &v.Exits[i], true
+}
+
+// Entry returns the entry with this identity.
+func (v *View) Entry(id sphinx.NodeID) (*Node, bool) {
+	i := slices.IndexFunc(v.Entries, func(n Node) bool { return n.ID == id })
+	if i < 0 {
+		return nil, false
+	}
+	return &v.Entries[i], true
+}
+
+// Floors are what a gateway insists on, whatever the authorities sign.
+type Floors struct {
+	MinSlot   time.Duration `toml:"min_slot"`   // a faster network costs the home line
+	MaxSlot   time.Duration `toml:"max_slot"`   // a slower one carries nothing
+	MinDelay  time.Duration `toml:"min_delay"`  // mean at each mix
+	MinLayers int           `toml:"min_layers"` // of mixes
+	MinMixes  int           `toml:"min_mixes"`  // in each layer
+}
+
+// DefaultFloors are those of a gateway whose owner says nothing.
+func DefaultFloors() Floors {
+	return Floors{MinSlot: 5 * time.Second, MaxSlot: 2 * time.Minute, MinDelay: 10 * time.Second, MinLayers: 3, MinMixes: 1}
+}
+
+// ErrBelowFloors is wrapped by what View.Meets returns.
+var ErrBelowFloors = errors.New("the consensus is below this gateway's floors")
+
+// Meets is nil when the view is at or above the floors, else says what is not.
+func (v *View) Meets(f Floors) error {
+	switch {
+	case v.Slot < f.MinSlot:
+		return fmt.Errorf("%w: a packet every %v, floor %v", ErrBelowFloors, v.Slot, f.MinSlot)
+	case v.Slot > f.MaxSlot:
+		return fmt.Errorf("%w: a packet every %v only, floor %v", ErrBelowFloors, v.Slot, f.MaxSlot)
+	case v.Delay < f.MinDelay:
+		return fmt.Errorf("%w: a mean delay of %v at each mix, floor %v", ErrBelowFloors, v.Delay, f.MinDelay)
+	case len(v.Layers) < f.MinLayers:
+		return fmt.Errorf("%w: %d layers of mixes, floor %d", ErrBelowFloors, len(v.Layers), f.MinLayers)
+	}
+	for i, layer := range v.Layers {
+		if len(layer) < f.MinMixes {
+			return fmt.Errorf("%w: %d mixes in layer %d, floor %d", ErrBelowFloors, len(layer), i+1, f.MinMixes)
+		}
+	}
+	return nil
+}

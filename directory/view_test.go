@@ -1,0 +1,170 @@
+package directory_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/katzenpost/katzenpost/core/pki"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/sphinx"
+)
+
+func TestVerify(t *testing.T) {
+	n := newFake(t)
+	epoch := directory.EpochAt(time.Now(), n.Parameters.Epoch)
+	raw, err := n.Consensus(epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := n.Verify(raw, epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Slot != n.Parameters.Slot || v.Delay != n.Parameters.Delay || len(v.Layers) != 3 || len(v.Entries) != 1 || len(v.Exits) != 1 {
+		t.Errorf("the view differs from the network: %+v", v)
+	}
+	if e := v.Exits[0]; e.From != n.Info.From || e.Hold != n.Info.Hold || e.Expiry != n.Info.Expiry || e.MaxLoss != n.Info.MaxLoss || !e.SigningKey.Equal(n.Info.SigningKey) {
+		t.Errorf("the exit reads otherwise than it advertised: %+v", e)
+	}
+
+	if _, err := n.Verify(raw, epoch+1); err == nil {
+		t.Error("a consensus of another epoch was accepted")
+	}
+	stranger := newFake(t)
+	foreign, err := stranger.Consensus(epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Verify(foreign, epoch); err == nil || !strings.Contains(err.Error(), "not signed") {
+		t.Errorf("a stranger's consensus: %v", err)
+	}
+	for i := 0; i < len(raw); i += 997 {
+		bad := append([]byte(nil), raw...)
+		bad[i] ^= 1
+		if _, err := n.Verify(bad, epoch); err == nil {
+			t.Fatalf("byte %d changed: accepted", i)
+		}
+	}
+	for name, change := range map[string]func(*pki.Document){
+		"another geometry": func(d *pki.Document) { d.SphinxGeometryHash[0] ^= 1 },
+		"no rate":          func(d *pki.Document) { d.LambdaP = 0 },
+		"absurd rate":      func(d *pki.Document) { d.Mu = -1 },
+		"empty layer":      func(d *pki.Document) { d.Topology[1] = nil },
+	} {
+		n.Change = change
+		raw, err := n.Consensus(epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Verify(raw, epoch); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	// An exit whose promises cannot be read is left out; the rest stands.
+	n.Change = func(d *pki.Document) {
+		d.ServiceNodes[0].KaetzchenAdvertizedData[directory.Capability]["signing_key"] = "no key"
+	}
+	if raw, err = n.Consensus(epoch); err != nil {
+		t.Fatal(err)
+	}
+	if v, err = n.Verify(raw, epoch); err != nil || len(v.Exits) != 0 {
+		t.Errorf("an unreadable exit: %v, %d exits", err, len(v.Exits))
+	}
+}
+
+func view(t *testing.T) *directory.View {
+	t.Helper()
+	n := newFake(t)
+	epoch := directory.EpochAt(time.Now(), n.Parameters.Epoch)
+	raw, err := n.Consensus(epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := n.Verify(raw, epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestMeets(t *testing.T) {
+	v := view(t)
+	if err := v.Meets(directory.DefaultFloors()); err != nil {
+		t.Error(err)
+	}
+	for name, f := range map[string]directory.Floors{
+		"slot too short": {MinSlot: time.Minute, MaxSlot: time.Hour},
+		"slot too long":  {MaxSlot: time.Second},
+		"delay":          {MaxSlot: time.Hour, MinDelay: time.Hour},
+		"layers":         {MaxSlot: time.Hour, MinLayers: 4},
+		"mixes":          {MaxSlot: time.Hour, MinMixes: 2},
+	} {
+		if err := v.Meets(f); !errors.Is(err, directory.ErrBelowFloors) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestRoute(t *testing.T) {
+	v := view(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	client, reply := sphinx.RecipientID{1}, sphinx.ReplyID{2}
+	entry, exit := v.Entries[0].ID, v.Exits[0].ID
+	var mixes, total time.Duration
+	const routes = 2000
+	for range routes {
+		r, err := v.Route(rng, v.Epoch+1, entry, exit, client, reply)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Forward) != 5 || len(r.Back) != 4 {
+			t.Fatalf("%d hops there, %d back", len(r.Forward), len(r.Back))
+		}
+		if r.Forward[0].ID != entry || r.Forward[4].ID != exit || r.Back[3].ID != entry {
+			t.Fatal("the route does not lead from the entry to the exit and back")
+		}
+		if string(r.Forward[4].Recipient[:8]) != directory.Endpoint || *r.Back[3].Recipient != client || *r.Back[3].Reply != reply {
+			t.Fatal("the last hops are told something else")
+		}
+		for _, h := range append(r.Forward[:5:5], r.Back[:3]...) {
+			if h.Delay == 0 {
+				t.Fatal("a hop has no delay: a stock node drops such a packet when busy")
+			}
+			total += time.Duration(h.Delay) * time.Millisecond
+		}
+		mixes += r.Delay
+	}
+	if mixes != total {
+		t.Errorf("the route's delay is %v, its hops' %v", mixes, total)
+	}
+	// Six exponential delays of one minute: mean 6 min, standard error 3.3 s.
+	if mean := mixes / routes; mean < 345*time.Second || mean > 375*time.Second {
+		t.Errorf("mean delay of a route %v, want about 6m", mean)
+	}
+	if _, err := v.Route(rng, v.Epoch+3, entry, exit, client, reply); err == nil {
+		t.Error("a route without keys for its epoch")
+	}
+	if _, err := v.Route(rng, v.Epoch, exit, exit, client, reply); err == nil {
+		t.Error("a route from what is no entry")
+	}
+	if _, err := v.Route(rng, v.Epoch, entry, entry, client, reply); err == nil {
+		t.Error("a route to what is no exit")
+	}
+}
+
+func TestEpochs(t *testing.T) {
+	for _, period := range []time.Duration{10 * time.Second, time.Hour} {
+		now := time.Date(2026, 11, 23, 12, 34, 56, 0, time.UTC)
+		e := directory.EpochAt(now, period)
+		if start := directory.EpochStart(e, period); start.After(now) || !directory.EpochStart(e+1, period).After(now) {
+			t.Errorf("epoch %d of %v does not hold %v", e, period, now)
+		}
+	}
+	if directory.EpochAt(time.Unix(0, 0), time.Hour) != 0 {
+		t.Error("a time before epoch 0 has an epoch")
+	}
+}
