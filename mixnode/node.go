@@ -1,0 +1,97 @@
+package mixnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+
+	"github.com/katzenpost/katzenpost/server"
+	"github.com/katzenpost/katzenpost/server/config"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+)
+
+// patience is how long, in milliseconds, a packet may wait in one of the
+// engine's queues before the engine drops it. Its own defaults, 50 to 750, lose
+// the packets of a node on a slow line or a busy machine.
+const patience = 30_000
+
+// Run runs the node until ctx ends. An exit needs a handler.
+func Run(ctx context.Context, c *Config, n *directory.Network, h *Handler, log *slog.Logger) error {
+	engine := c.engine(n)
+	var handler *watch
+	if c.Role == directory.RoleExit {
+		if h == nil {
+			return errors.New("an exit needs a handler")
+		}
+		var err error
+		if handler, err = h.listen(); err != nil {
+			return err
+		}
+		defer handler.close()
+		engine.ServiceNode = &config.ServiceNode{CBORPluginKaetzchen: []*config.CBORPluginKaetzchen{h.plugin()}}
+	}
+	if err := engine.FixupAndValidate(); err != nil {
+		return fmt.Errorf("configuring the node: %w", err)
+	}
+	s, err := server.New(engine)
+	if err != nil {
+		if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "listen" {
+			return fmt.Errorf("listening: %w: is another program using the port, or is the address another machine's?", err)
+		}
+		return fmt.Errorf("starting the node: %w", err)
+	}
+	log.Info("switching packets", "node", c.Name, "role", c.Role, "network", n.Name)
+
+	ended := make(chan struct{})
+	go func() { s.Wait(); close(ended) }()
+	select {
+	case <-ctx.Done():
+		s.Shutdown()
+		<-ended
+		return nil
+	case <-handler.gone():
+		s.Shutdown()
+		<-ended
+		return errors.New("the exit's handler ended, so the node ends too, to be started again with it")
+	case <-ended:
+		return errors.New("the packet engine ended by itself; start the node again")
+	}
+}
+
+// engine makes the engine's configuration of ours.
+func (c *Config) engine(n *directory.Network) *config.Config {
+	engine := &config.Config{
+		Server: &config.Server{
+			Identifier:         c.Name,
+			WireKEM:            directory.LinkScheme,
+			PKISignatureScheme: directory.SignatureScheme,
+			Addresses:          []string{katzenpost.URL(c.Address)},
+			DataDir:            c.State,
+			IsGatewayNode:      c.Role == directory.RoleEntry,
+			IsServiceNode:      c.Role == directory.RoleExit,
+			// A clean restart keeps the keys the consensus lists; in between they
+			// are in memory only (the engine's default is a tmpfs).
+			PersistMixKeysOnShutdown: true,
+		},
+		Logging:        &config.Logging{File: katzenpost.LogFile, Level: katzenpost.LogLevel},
+		Management:     &config.Management{},
+		PKI:            &config.PKI{Voting: &config.Voting{Authorities: katzenpost.Authorities(n)}},
+		SphinxGeometry: katzenpost.Geometry(n.Parameters),
+		Debug: &config.Debug{
+			NumSphinxWorkers: runtime.NumCPU(), NumGatewayWorkers: 1, NumServiceWorkers: 1, NumKaetzchenWorkers: 1,
+			SchedulerMaxBurst: 16,
+			UnwrapDelay:       patience, GatewayDelay: patience, ServiceDelay: patience, KaetzchenDelay: patience,
+			SchedulerSlack: patience, SendSlack: patience,
+			ConnectTimeout: 10_000, HandshakeTimeout: 10_000,
+		},
+	}
+	if c.Bind != "" {
+		engine.Server.BindAddresses = []string{katzenpost.URL(c.Bind)}
+	}
+	return engine
+}
