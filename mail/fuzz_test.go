@@ -1,0 +1,124 @@
+package mail
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func FuzzRead(f *testing.F) {
+	files, err := filepath.Glob("testdata/clients/*.eml")
+	if err != nil || len(files) == 0 {
+		f.Fatal(err, "no recorded clients")
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := Read(bytes.NewReader(b), 1<<16)
+		if err != nil {
+			var refusal *Refusal
+			if !errors.As(err, &refusal) || !isASCII(refusal.Reason) {
+				t.Fatalf("fails with %v, which is no Refusal", err)
+			}
+			return
+		}
+		p := &Parcel{Recipients: []Address{"bob@example.net"}, Message: *m}
+		if err := p.check(); err != nil {
+			t.Fatalf("%+q: %v", m, err)
+		}
+		if cleanBody(m.Body) != m.Body || cleanSubject(m.Subject) != m.Subject {
+			t.Fatalf("%+q changes when cleaned again", m)
+		}
+		checkRendered(t, p, "post@exit.example", 0)
+	})
+}
+
+func FuzzParseAddress(f *testing.F) {
+	for _, s := range []string{"bob@example.net", "a> SIZE=1<@b.example", "B!#@XN--A.b-c", "a@[1.2.3.4]", "a@1.2.3.4", "\"a b\"@c.d"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := ParseAddress(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseAddress(string(a)); err != nil || again != a {
+			t.Fatalf("%q parses again as %q, %v", a, again, err)
+		}
+		if bytes.ContainsAny([]byte(a), " <>()[]\\,;:\"\r\n\t\x00") || !isASCII(string(a)) || len(a) > 254 {
+			t.Fatalf("accepted %q", a)
+		}
+	})
+}
+
+func FuzzOpenPlain(f *testing.F) {
+	b, err := sample().marshal(300)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add(b[:sample().Size()])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := unmarshalParcel(b)
+		if err != nil {
+			return
+		}
+		again, err := p.marshal(len(b))
+		if err != nil || !bytes.Equal(again, b) {
+			t.Fatalf("%x marshals again as %x, %v", b, again, err)
+		}
+		p.Subject, p.Body = cleanSubject(p.Subject), cleanBody(p.Body)
+		for i := range p.Recipients {
+			p.Render("post@exit.example", i)
+		}
+		if len(p.Subject) <= MaxSubject {
+			checkRendered(t, p, "post@exit.example", 0)
+		}
+	})
+}
+
+func FuzzParseRequest(f *testing.F) {
+	for _, r := range []*Request{{}, NewQuery(ParcelID{1}, 2), {Kind: Fragment, Parcel: ParcelID{1}, Count: 2, Data: make([]byte, 28)}} {
+		f.Add(rawRequest(r, 64))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := ParseRequest(b)
+		if err != nil {
+			return
+		}
+		if again, err := r.Marshal(len(b)); err != nil || !bytes.Equal(again, b) {
+			t.Fatalf("%x marshals again as %x, %v", b, again, err)
+		}
+	})
+}
+
+func FuzzParseReply(f *testing.F) {
+	id := ParcelID{1}
+	for _, r := range []*Reply{
+		{Keys: []SignedKey{signedKey(1)}},
+		{Parcel: id, State: StateIncomplete, Missing: 2},
+		{Parcel: id, State: StateRefused, Reason: "no"},
+		{Parcel: id, State: StateDone, Results: []Result{{Failed, "550 no"}, {Delivered, ""}}},
+	} {
+		f.Add(rawReply(r))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := ParseReply(b)
+		if err != nil {
+			return
+		}
+		if again, err := r.Marshal(len(b)); err != nil || !bytes.Equal(again, b) {
+			t.Fatalf("%x marshals again as %x, %v", b, again, err)
+		}
+		for _, k := range r.Keys {
+			k.Verify(make([]byte, 32))
+		}
+	})
+}

@@ -1,0 +1,129 @@
+package mail
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCleanBody(t *testing.T) {
+	for _, c := range []struct{ name, in, want string }{
+		{"empty", "", ""},
+		{"only blank", " \n\t\n\u3000\n", ""},
+		{"plain", "Hello,\nworld.\n", "Hello,\nworld.\n"},
+		{"no final line end", "a", "a\n"},
+		{"many final line ends", "a\n\n \n", "a\n"},
+		{"blank lines inside and before", "\n\na\n\n\nb\n", "\n\na\n\n\nb\n"},
+		{"every kind of line end", "a\r\nb\rc\u2028d\u2029e\n", "a\nb\nc\nd\ne\n"},
+		{"spaces at the end of lines", "a \t\n-- \nb\u00a0\u3000\n", "a\n--\nb\n"},
+		{"indentation and tabs", "  a\tb\n", "  a\tb\n"},
+		{"NFC", "e\u0301 A\u030a\u0301\n", "é Ǻ\n"},
+		{"what the library composes wrongly", "\U00010041\u0301 e\u0301\ne\u0301\n", "\U00010041\u0301 e\u0301\né\n"},
+		{"NFC keeps compatibility characters", "ﬁ ² Ⅳ\n", "ﬁ ² Ⅳ\n"},
+		{"controls", "a\x07\x1b[0m\x7f\u0085b\x00\n", "a[0mb\n"},
+		{"BOM, soft hyphen, word joiner", "\ufeffa\u00adb\u2060c\n", "abc\n"},
+		{"zero-width marks in Latin text", "a\u200bb\u200cc\u200dd\n", "abcd\n"},
+		{"they do not hide an accent", "e\u200b\u0301\n", "é\n"},
+		{"bidi controls", "\u200ea\u202eb\u2066c\u2069\u200f\u061c\n", "abc\n"},
+		{"tags, fillers, invisible operators", "a\U000e0041\u3164\u034f\u2063b\n", "ab\n"},
+		{"no-break and thin spaces", "10\u00a0000\u202f€\u2009!\n", "10 000 €\u0020!\n"},
+		{"an ideographic space", "あ\u3000い\n", "あ\u3000い\n"},
+		{"smart quotes and dashes", "“a” – ‘b’ … «c»\n", "“a” – ‘b’ … «c»\n"},
+		{"Persian", "می\u200cخواهم\n", "می\u200cخواهم\n"},
+		{"a joiner twice", "می\u200c\u200cخ\n", "می\u200cخ\n"},
+		{"Malayalam with a joiner at the end of a word", "അവന്\u200d ഉണ്ട്\n", "അവന്\u200d ഉണ്ട്\n"},
+		{"Arabic number sign", "\u0600١\n", "\u0600١\n"},
+		{"emoji of several people", "👩\u200d💻 👨🏽\u200d🚀 ❤\ufe0f\u200d🔥\n", "👩\u200d💻 👨🏽\u200d🚀 ❤\ufe0f\u200d🔥\n"},
+		{"a keycap", "1\ufe0f\u20e3\n", "1\ufe0f\u20e3\n"},
+		{"selectors that select nothing", "1\ufe0fa\ufe0f\ufe0e\U000e0100\n", "1a\n"},
+		{"many selectors behind an emoji", "❤\ufe0f\ufe0e\ufe00\U000e0100\n", "❤\ufe0f\n"},
+		{"a Japanese name", "葛\U000e0100城\n", "葛\U000e0100城\n"},
+		{"Mongolian", "ᠠ\u180b\u180e\n", "ᠠ\u180b\n"},
+		{"too many marks", "a" + strings.Repeat("\u0323\u0344", 40) + "b\n", "ạ" + strings.Repeat("\u0323", 9) + strings.Repeat("\u0308\u0301", 3) + "b\n"},
+		{"private use and unassigned", "\ue000\U0001fadd\n", "\ue000\U0001fadd\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := cleanBody(c.in)
+			if got != c.want {
+				t.Errorf("cleanBody(%+q) = %+q, want %+q", c.in, got, c.want)
+			}
+			if again := cleanBody(got); again != got {
+				t.Errorf("cleanBody again gives %+q", again)
+			}
+		})
+	}
+}
+
+func TestCleanSubject(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"", ""},
+		{" a\t b\r\n  c ", "a b c"},
+		{"a\u00a0\u3000b\u200b", "a b"},
+		{"cafe\u0301", "café"},
+		{"Re: a", "Re: a"},
+		{"RE:a", "Re: a"},
+		{"re : a", "Re: a"},
+		{"AW: a", "Re: a"},
+		{"Antw: a", "Re: a"},
+		{"SV: VS: a", "Re: a"},
+		{"RÉF : a", "Re: a"},
+		{"Re[2]: a", "Re: a"},
+		{"Re(3): a", "Re: a"},
+		{"Re^2: a", "Re: a"},
+		{"回复：a", "Re: a"},
+		{"Re: AW: Re: a", "Re: a"},
+		{"Fw: a", "Fwd: a"},
+		{"WG: TR: a", "Fwd: a"},
+		{"RE: TR: a", "Re: Fwd: a"},
+		{"Re: Fwd: Re: a", "Re: Fwd: Re: a"},
+		{"Re:", "Re:"},
+		{"Reply: a", "Reply: a"},
+		{"Already: re: a", "Already: re: a"},
+		{"Transport: a", "Transport: a"},
+	} {
+		got := cleanSubject(c.in)
+		if got != c.want {
+			t.Errorf("cleanSubject(%+q) = %+q, want %+q", c.in, got, c.want)
+		}
+		if again := cleanSubject(got); again != got {
+			t.Errorf("cleanSubject(%+q) again gives %+q", c.in, again)
+		}
+	}
+}
+
+func TestUnflow(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		in    string
+		delsp bool
+		want  string
+	}{
+		{"fixed lines", "a\nb\n", false, "a\nb\n"},
+		{"one paragraph", "a \nb \nc\nd\n", false, "a b c\nd\n"},
+		{"CRLF", "a \r\nb\r\n", false, "a b\n"},
+		{"delsp", "日 \n本\n", true, "日\u672c\n"},
+		{"a signature", "a \n-- \nme\n", false, "a \n-- \nme\n"},
+		{"a quoted signature", "> a \n> -- \n> me\n", false, "> a \n> -- \n> me\n"},
+		{"stuffing", " From here\n >not quoted\n  indented\n", false, "From here\n>not quoted\n indented\n"},
+		{"quotes", ">a \n>b\n>> c \n>> d\n", false, "> a b\n>> c d\n"},
+		{"another depth ends a paragraph", "a \n> b \nc\n", false, "a \n> b \nc\n"},
+		{"an empty line ends a paragraph", "a \n\nb \n>\n", false, "a \n\nb \n> \n"},
+		{"left open", "a \n", false, "a "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := unflow(c.in, c.delsp); got != c.want {
+				t.Errorf("unflow(%q) = %q, want %q", c.in, got, c.want)
+			}
+		})
+	}
+}
+
+// TestCleanBodyTime cleans the worst of texts: it costs time in proportion to
+// their length.
+func TestCleanBodyTime(t *testing.T) {
+	for _, unit := range []string{"e\u0301\u0323", "\u0300", "\u200d", "\n ", "葛\U000e0100", "\ufdfa"} {
+		text := strings.Repeat(unit, (1<<20)/len(unit))
+		if got := cleanBody(text); cleanBody(got) != got {
+			t.Errorf("a megabyte of %+q is not clean when cleaned", unit)
+		}
+	}
+}
