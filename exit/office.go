@@ -1,0 +1,374 @@
+package exit
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"codeberg.org/sourdine/sourdine/mail"
+)
+
+// Config is what an exit's operator decides. A zero Hold, RetryMean, Expiry or
+// MaxSpace stands for its default.
+type Config struct {
+	Dir       string        // state directory, for this exit alone
+	From      string        // the address that all mail comes from
+	Relay     Relay         // the server that takes the mail
+	Hold      time.Duration // mean of the exponential time before the first attempt; 1 h
+	RetryMean time.Duration // mean time before the first retry, doubling up to 16-fold; 20 min
+	Expiry    uint64        // epochs that a parcel may live; 120
+	MaxSpace  int64         // bytes that incomplete parcels may take together; 1 GiB
+}
+
+const (
+	defaultHold   = time.Hour
+	defaultRetry  = 20 * time.Minute
+	defaultExpiry = 120
+	defaultSpace  = 1 << 30
+	minimumSpace  = 2 << 20 // the largest parcel, mail.MaxFragments of 30,000 bytes, and room beside it
+)
+
+// Relay is the SMTP server (RFC 5321) that mail is handed to. Its certificate
+// must be valid for the host in Address, unless TLS is "none".
+type Relay struct {
+	Address      string // host:port
+	TLS          string // "none", "starttls" (the default) or "tls"
+	Hello        string // the name given in EHLO; "localhost"
+	Username     string // empty: no login
+	PasswordFile string // its first line is the password
+}
+
+// Office is an open post office. Its methods are safe for concurrent use.
+type Office struct {
+	cfg   Config
+	from  mail.Address
+	now   func() uint64
+	log   *slog.Logger
+	db    *bolt.DB
+	keys  *keyring
+	relay *relay
+	wake  chan struct{} // tells Run that a delivery was scheduled; holds one, never closed
+
+	mu      sync.Mutex
+	counts  Counts
+	trouble map[string]trouble // by what the exit tried to do
+}
+
+// trouble is what Run has to tell the operator.
+type trouble struct {
+	times int
+	last  error
+}
+
+// Counts is what an office has done since it was opened.
+type Counts struct {
+	Covers, Fragments, Queries uint64 // requests
+	Garbage                    uint64 // requests that could not be read, and got no answer
+	Conflicting, Late          uint64 // fragments that disagree with their parcel, or came after its expiry
+	Unwritten                  uint64 // writes to disk that failed
+	Forgotten                  uint64 // incomplete parcels given up for space
+	Complete, Refused          uint64 // parcels
+	Delivered, Failed, Expired uint64 // recipients
+	Retries                    uint64 // attempts that another one is to follow
+	InDoubt                    uint64 // attempts interrupted between the message's end and its recorded answer
+}
+
+func (c *Counts) add(d Counts) {
+	c.Covers += d.Covers
+	c.Fragments += d.Fragments
+	c.Queries += d.Queries
+	c.Garbage += d.Garbage
+	c.Conflicting += d.Conflicting
+	c.Late += d.Late
+	c.Unwritten += d.Unwritten
+	c.Forgotten += d.Forgotten
+	c.Complete += d.Complete
+	c.Refused += d.Refused
+	c.Delivered += d.Delivered
+	c.Failed += d.Failed
+	c.Expired += d.Expired
+	c.Retries += d.Retries
+	c.InDoubt += d.InDoubt
+}
+
+// Reasons of a refusal, as the gateway's user reads them.
+const (
+	reasonFar    = "the mail's expiry is further away than this exit allows"
+	reasonKey    = "the mail is sealed to a key that this exit does not have, or not any more"
+	reasonBroken = "the mail does not open, or breaks the exit's limits"
+	reasonDoubt  = "a copy may have arrived, for a server's answer was lost"
+)
+
+// Open opens the office in cfg.Dir, which [InitKeys] prepared. now returns the
+// current epoch. Attempts that were interrupted at their end are counted as in
+// doubt, and scheduled again.
+func Open(cfg Config, now func() uint64, log *slog.Logger) (_ *Office, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("opening the exit: %w", err)
+		}
+	}()
+	setDefault(&cfg.Hold, defaultHold)
+	setDefault(&cfg.RetryMean, defaultRetry)
+	setDefault(&cfg.Expiry, defaultExpiry)
+	setDefault(&cfg.MaxSpace, defaultSpace)
+	if cfg.Hold < 0 || cfg.RetryMean < 0 {
+		return nil, errors.New("hold and retry_mean cannot be negative")
+	}
+	if cfg.MaxSpace < minimumSpace {
+		return nil, fmt.Errorf("max_space is %d bytes, and must be at least %d", cfg.MaxSpace, minimumSpace)
+	}
+	from, err := mail.ParseAddress(cfg.From)
+	if err != nil {
+		return nil, fmt.Errorf("reading its from address: %w", err)
+	}
+	relay, err := newRelay(cfg.Relay)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := loadSigner(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	db, err := openStore(filepath.Join(cfg.Dir, "office.db"))
+	if err != nil {
+		return nil, err
+	}
+	o := &Office{
+		cfg: cfg, from: from, now: now, log: log, db: db, relay: relay,
+		wake: make(chan struct{}, 1), trouble: map[string]trouble{},
+	}
+	if o.keys, err = openKeyring(cfg.Dir, db, signer); err == nil {
+		err = o.rotate()
+	}
+	if err == nil {
+		err = o.recover()
+	}
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
+func setDefault[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
+
+// Close closes the office's state. Run has returned before.
+func (o *Office) Close() error {
+	if err := o.db.Close(); err != nil {
+		return fmt.Errorf("closing the exit: %w", err)
+	}
+	return nil
+}
+
+// SigningKey is the key that the exit's day keys are signed with.
+func (o *Office) SigningKey() ed25519.PublicKey {
+	return o.keys.signer.Public().(ed25519.PublicKey)
+}
+
+// Counts returns the counters as they stand.
+func (o *Office) Counts() Counts {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.counts
+}
+
+func (o *Office) count(c Counts) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.counts.add(c)
+}
+
+// note keeps what went wrong for Run to log.
+func (o *Office) note(doing string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.trouble[doing] = trouble{times: o.trouble[doing].times + 1, last: err}
+}
+
+// unwritten counts a failed write to disk.
+func (o *Office) unwritten(err error) {
+	o.count(Counts{Unwritten: 1})
+	o.note("writing to disk", err)
+}
+
+// memory is for how many epochs a parcel is remembered beyond its expiry, so
+// that its gateway's last question finds an answer.
+func (o *Office) memory() uint64 { return max(2, o.cfg.Expiry/4) }
+
+// Handle answers one request with a reply of the same length. It returns nil,
+// for no answer, if the request is malformed or the store cannot be read.
+func (o *Office) Handle(request []byte) []byte {
+	r, err := mail.ParseRequest(request)
+	if err != nil {
+		o.count(Counts{Garbage: 1})
+		return nil
+	}
+	reply := &mail.Reply{Parcel: r.Parcel}
+	refusal := ""
+	switch r.Kind {
+	case mail.Cover:
+		o.count(Counts{Covers: 1})
+	case mail.Query:
+		o.count(Counts{Queries: 1})
+	case mail.Fragment:
+		o.count(Counts{Fragments: 1})
+		refusal, err = o.accept(r)
+	}
+	switch {
+	case err != nil:
+	case refusal != "":
+		reply.State, reply.Reason = mail.StateRefused, refusal
+	case r.Kind != mail.Cover:
+		err = o.db.View(func(tx *bolt.Tx) error { return o.describe(tx, reply) })
+	}
+	if err != nil {
+		o.note("reading the store", err)
+		return nil
+	}
+	if reply.Keys, err = o.keys.announce(today()); err != nil {
+		o.unwritten(err) // today's key, made yesterday, is announced all the same
+	}
+	answer, err := reply.Marshal(len(request))
+	if err != nil { // only in a request too short to be a packet's
+		o.count(Counts{Garbage: 1})
+		return nil
+	}
+	return answer
+}
+
+// accept stores a fragment that is wanted, and says why its parcel is refused
+// if that shows already. When the last fragment comes, accept opens the parcel
+// and schedules its delivery in the same transaction. A failed write is no
+// error: the reply then shows the fragment as missing.
+func (o *Office) accept(r *mail.Request) (refusal string, err error) {
+	var (
+		now   = o.now()
+		p     parcel
+		known bool
+	)
+	err = o.db.View(func(tx *bolt.Tx) error {
+		p, known = getParcel(tx, r.Parcel)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case known && !p.matches(r):
+		o.count(Counts{Conflicting: 1})
+		return "", nil
+	case now > r.Expires:
+		o.count(Counts{Late: 1})
+		return "", nil
+	case known && !p.wants(r):
+		return "", nil
+	case known:
+	case r.Expires > now+o.cfg.Expiry+1: // by one: the gateway's clock may be a little ahead
+		return reasonFar, nil
+	case !o.keys.accepts(r.Key, r.Expires):
+		return reasonKey, nil
+	}
+
+	var change Counts
+	err = o.write(func(w *writer) {
+		change = Counts{}
+		p, known := getParcel(w.tx, r.Parcel)
+		if !known {
+			p = newParcel(r)
+		} else if !p.matches(r) || !p.wants(r) {
+			return
+		}
+		change.Forgotten = w.addFragment(&p, r, o.cfg.MaxSpace)
+		if p.Have != p.all() {
+			return
+		}
+		if o.settle(w, r.Parcel, &p); p.Phase == complete {
+			change.Complete = 1
+		} else {
+			change.Refused = 1
+		}
+	})
+	if err != nil {
+		o.unwritten(err)
+		return "", nil
+	}
+	o.count(change)
+	if change.Complete > 0 {
+		select {
+		case o.wake <- struct{}{}:
+		default: // Run has yet to see the last one
+		}
+	}
+	return "", nil
+}
+
+// settle decides about a parcel whose fragments are all there.
+func (o *Office) settle(w *writer, id mail.ParcelID, p *parcel) {
+	opened, err := o.open(sealed(w.tx, id, p))
+	if err != nil {
+		p.Phase = refused
+		w.dropFragments(id, p)
+		w.putParcel(id, p)
+		return
+	}
+	p.Phase, p.Recipients = complete, uint8(len(opened.Recipients))
+	w.putParcel(id, p)
+	at := time.Now().Add(exponential(o.cfg.Hold)).Unix()
+	for i := range opened.Recipients {
+		w.putRecipient(id, i, recipient{Next: at}, nil)
+	}
+}
+
+func (o *Office) open(s mail.Sealed) (*mail.Parcel, error) {
+	key := o.keys.find(s.Key)
+	if key == nil {
+		return nil, errors.New("opening a parcel: its key is gone")
+	}
+	return mail.OpenParcel(s, key.private)
+}
+
+// describe fills in a reply with what the store says of its parcel.
+func (o *Office) describe(tx *bolt.Tx, reply *mail.Reply) error {
+	p, known := getParcel(tx, reply.Parcel)
+	switch {
+	case !known:
+		reply.State = mail.StateUnknown
+	case p.Phase == incomplete:
+		reply.State, reply.Missing = mail.StateIncomplete, p.all()&^p.Have
+	case p.Phase == refused:
+		reply.State, reply.Reason = mail.StateRefused, reasonBroken
+	case p.Phase == complete:
+		reply.State = mail.StateComplete
+	default:
+		reply.State = mail.StateDone
+	}
+	for i := range int(p.Recipients) {
+		r, reason, ok := getRecipient(tx, reply.Parcel, i)
+		if !ok {
+			return errors.New("a recipient's record is missing")
+		}
+		result := mail.Result{Outcome: r.Outcome}
+		if r.Outcome == mail.Failed || r.Outcome == mail.Expired {
+			result.Reason = o.keys.openReason(p.Key, reply.Parcel, i, reason)
+			if r.Doubt {
+				result.Reason = mail.CleanReason(reasonDoubt + "; " + result.Reason)
+			}
+		}
+		reply.Results = append(reply.Results, result)
+	}
+	return nil
+}
+
+// today is the day of the wall clock, in days since 1970-01-01 UTC.
+func today() uint32 { return uint32(time.Now().Unix() / (24 * 60 * 60)) }

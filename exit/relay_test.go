@@ -1,0 +1,272 @@
+package exit
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+
+	"codeberg.org/sourdine/sourdine/mail"
+)
+
+// lobby is a session that wants a login.
+type lobby struct {
+	visit
+	mechanisms []string
+	in         bool
+}
+
+func (l *lobby) AuthMechanisms() []string { return l.mechanisms }
+
+func (l *lobby) Auth(mechanism string) (sasl.Server, error) {
+	check := func(user, password string) error {
+		if user != "exit" || password != "correct horse" {
+			return smtp.ErrAuthFailed
+		}
+		l.in = true
+		return nil
+	}
+	if mechanism == sasl.Login {
+		return &loginServer{check: check}, nil
+	}
+	return sasl.NewPlainServer(func(_, user, password string) error { return check(user, password) }), nil
+}
+
+func (l *lobby) Mail(from string, o *smtp.MailOptions) error {
+	if len(l.mechanisms) > 0 && !l.in {
+		return withText(530, "log in first")
+	}
+	return l.visit.Mail(from, o)
+}
+
+// loginServer is the server's side of LOGIN (draft-murchison-sasl-login).
+type loginServer struct {
+	check func(user, password string) error
+	got   []string
+}
+
+func (s *loginServer) Next(response []byte) ([]byte, bool, error) {
+	if response != nil {
+		s.got = append(s.got, string(response))
+	}
+	switch len(s.got) {
+	case 0:
+		return []byte("Username:"), false, nil
+	case 1:
+		return []byte("Password:"), false, nil
+	}
+	return nil, true, s.check(s.got[0], s.got[1])
+}
+
+// certificate makes a self-signed one for localhost.
+func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a relay"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(parsed)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}
+
+// TestRelay talks to a server on a real socket.
+func TestRelay(t *testing.T) {
+	cert, pool := certificate(t)
+	tests := []struct {
+		name       string
+		tls        string   // the exit's choice
+		serves     string   // the server's: none, starttls or tls
+		mechanisms []string // that the server wants a login by
+		password   string
+		host       string // "": localhost
+		untrusted  bool
+		err        string // part of it; "": delivered
+	}{
+		{name: "none", tls: "none", serves: "none"},
+		{name: "starttls", tls: "starttls", serves: "starttls"},
+		{name: "tls", tls: "tls", serves: "tls"},
+		{name: "login", tls: "tls", serves: "tls", mechanisms: []string{"LOGIN", "PLAIN"}, password: "correct horse\n"},
+		{name: "login by LOGIN", tls: "starttls", serves: "starttls", mechanisms: []string{"LOGIN"}, password: "correct horse\r\nnotes\n"},
+		{name: "wrong password", tls: "tls", serves: "tls", mechanisms: []string{"PLAIN"}, password: "battery", err: "logging in: the server answered with code 535"},
+		{name: "no starttls there", tls: "starttls", serves: "none", err: "starting TLS"},
+		{name: "no tls there", tls: "tls", serves: "starttls", err: "greeting"},
+		{name: "wrong name, starttls", tls: "starttls", serves: "starttls", host: "127.0.0.1", err: "greeting: tls: failed to verify certificate"},
+		{name: "wrong name, tls", tls: "tls", serves: "tls", host: "127.0.0.1", err: "greeting: tls: failed to verify certificate"},
+		{name: "nobody vouches", tls: "tls", serves: "tls", untrusted: true, err: "greeting: tls: failed to verify certificate"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := &server{}
+			s.Server = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+				return &lobby{visit: visit{server: s, conn: c}, mechanisms: test.mechanisms}, nil
+			}))
+			s.ErrorLog = silent{}
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			config := &tls.Config{Certificates: []tls.Certificate{cert}}
+			switch test.serves {
+			case "starttls":
+				s.TLSConfig = config
+			case "tls":
+				l = tls.NewListener(l, config)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- s.Serve(l) }()
+			defer func() {
+				s.Server.Close()
+				<-ended
+			}()
+			_, port, _ := net.SplitHostPort(l.Addr().String())
+			host := test.host
+			setDefault(&host, "localhost")
+			cfg := Relay{Address: net.JoinHostPort(host, port), TLS: test.tls, Hello: "exit.example"}
+			if test.password != "" {
+				cfg.Username, cfg.PasswordFile = "exit", filepath.Join(t.TempDir(), "password")
+				if err := os.WriteFile(cfg.PasswordFile, []byte(test.password), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r, err := newRelay(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !test.untrusted {
+				r.tls.RootCAs = pool
+			}
+			session, err := r.open(t.Context())
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Fatalf("error %v, want one about %q", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer session.end()
+			v, err := session.send("anonymous@exit.example", ana, []byte("Subject: a\r\n\r\n.\r\n..\r\nb\r\n"), func() error { return nil })
+			if err != nil || v != (verdict{outcome: mail.Delivered}) {
+				t.Fatalf("verdict %+v, error %v", v, err)
+			}
+			got := s.received()
+			if len(got) != 1 || got[0].from != "anonymous@exit.example" || got[0].to != string(ana) || got[0].text != "Subject: a\r\n\r\n.\r\n..\r\nb\r\n" {
+				t.Errorf("the server has %v", got)
+			}
+		})
+	}
+}
+
+// TestBeginFails checks that a message whose delivery must not be finished is
+// cut off before its end.
+func TestBeginFails(t *testing.T) {
+	near, far := net.Pipe()
+	heard := make(chan string, 1)
+	go func() {
+		defer far.Close()
+		io.WriteString(far, "220 here\r\n")
+		var all strings.Builder
+		b := make([]byte, 1<<16)
+		for {
+			n, err := far.Read(b)
+			all.Write(b[:n])
+			if err != nil {
+				heard <- all.String()
+				return
+			}
+			switch line := string(b[:n]); {
+			case strings.HasPrefix(line, "DATA"):
+				io.WriteString(far, "354 go on\r\n")
+			case strings.HasSuffix(line, "\r\n") && !strings.Contains(all.String(), "DATA"):
+				io.WriteString(far, "250 fine\r\n")
+			}
+		}
+	}()
+	r, err := newRelay(Relay{Address: "relay.example:25", TLS: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.dial = func(context.Context, string, string) (net.Conn, error) { return near, nil }
+	s, err := r.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := errors.New("stop")
+	message := strings.Repeat("0123456789\r\n", 1000)
+	if _, err := s.send("a@b.example", ana, []byte(message), func() error { return stop }); !errors.Is(err, stop) {
+		t.Fatalf("error %v", err)
+	}
+	s.end()
+	if all := <-heard; strings.Contains(all, "\r\n.\r\n") || strings.Contains(all, "QUIT") || !strings.Contains(all, "0123456789") {
+		t.Errorf("the server heard the message's end, or nothing of it: %d bytes", len(all))
+	}
+}
+
+// TestRealTime takes a parcel through the office to a server on a real socket,
+// with the real clock.
+func TestRealTime(t *testing.T) {
+	s := &server{}
+	s.Server = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+		return &visit{server: s, conn: c}, nil
+	}))
+	got := make(chan struct{})
+	s.onData = func(*smtp.Conn, string, string) error { close(got); return nil }
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(l) }()
+	defer func() {
+		s.Server.Close()
+		<-ended
+	}()
+	cfg := Config{Dir: t.TempDir(), From: "anonymous@exit.example", Hold: 1, Relay: Relay{Address: l.Addr().String(), TLS: "none"}}
+	if _, err := InitKeys(cfg.Dir); err != nil {
+		t.Fatal(err)
+	}
+	o, err := Open(cfg, epoch, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	d := &desk{Office: o, t: t, cfg: cfg, server: s}
+	stop := d.run()
+	p := d.parcel(20_000, ana)
+	sealed := d.seal(p)
+	d.post(sealed)
+	<-got
+	stop() // waits for the transaction
+	d.wantLetters("anonymous@exit.example", p)
+	d.wantState(d.ask(sealed), mail.StateDone, mail.Result{Outcome: mail.Delivered})
+}
