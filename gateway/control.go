@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/gateway/queue"
+	"codeberg.org/sourdine/sourdine/gateway/sender"
+	"codeberg.org/sourdine/sourdine/internal/keyring"
+	"codeberg.org/sourdine/sourdine/mail"
+)
+
+// Status is what `sourdine status` shows.
+type Status struct {
+	sender.Status
+	Mails MailCounts `json:"mails"`
+}
+
+// MailCounts counts the mails of the queue by state.
+type MailCounts struct {
+	Waiting   int `json:"waiting"`  // on this machine, in whole or in part
+	Accepted  int `json:"accepted"` // at the exit
+	Delivered int `json:"delivered"`
+	Failed    int `json:"failed"` // for at least one recipient
+	Expired   int `json:"expired"`
+	Unknown   int `json:"unknown"`
+}
+
+// Entry is one mail as `sourdine queue` shows it. The last three fields need
+// the password.
+type Entry struct {
+	ID        string   `json:"id"` // eight digits, to tell mails apart
+	State     string   `json:"state"`
+	Fragments int      `json:"fragments"`
+	Stored    int      `json:"stored"` // of those, at the exit
+	Waiting   int      `json:"waiting"`
+	Delivered int      `json:"delivered"`
+	Failed    int      `json:"failed"`
+	Expired   int      `json:"expired"`
+	To        []string `json:"to,omitempty"`
+	Subject   string   `json:"subject,omitempty"`
+	Reasons   []string `json:"reasons,omitempty"`
+
+	Card    []byte `json:"card,omitempty"`    // sealed to the user
+	Results []byte `json:"results,omitempty"` // sealed to the user
+}
+
+// Unseal fills in what only the user may see, and drops the sealed forms.
+func (e *Entry) Unseal(key *keyring.Key) error {
+	if key != nil {
+		b, err := key.Open(cardLabel, e.Card)
+		if err != nil {
+			return fmt.Errorf("opening what is kept of mail %s: %w", e.ID, err)
+		}
+		var card Card
+		if err := json.Unmarshal(b, &card); err != nil {
+			return err
+		}
+		e.To, e.Subject = card.To, card.Subject
+		if e.Results != nil {
+			if b, err = key.Open(resultsLabel, e.Results); err != nil {
+				return fmt.Errorf("opening the results of mail %s: %w", e.ID, err)
+			}
+			var results []mail.Result
+			if err := json.Unmarshal(b, &results); err != nil {
+				return err
+			}
+			for _, r := range results {
+				e.Reasons = append(e.Reasons, r.Reason)
+			}
+		}
+	}
+	e.Card, e.Results = nil, nil
+	return nil
+}
+
+// The states of a mail, in words.
+const (
+	stateQueued    = "queued"    // nothing of it is known to be at the exit
+	stateSending   = "sending"   // some of it is
+	stateAtExit    = "at exit"   // the exit is responsible
+	stateDelivered = "delivered" // to every recipient's server
+	stateFailed    = "failed"    // for at least one recipient
+	stateExpired   = "expired"   // for at least one recipient, and none failed
+	stateUnknown   = "unknown"   // its exit vanished before it told
+)
+
+func stateOf(m *queue.Mail) string {
+	switch {
+	case m.Unknown:
+		return stateUnknown
+	case m.Final && m.Failed > 0:
+		return stateFailed
+	case m.Final && m.Expired > 0:
+		return stateExpired
+	case m.Final:
+		return stateDelivered
+	case responsible(m.State):
+		return stateAtExit
+	case m.Have != 0:
+		return stateSending
+	}
+	return stateQueued
+}
+
+func (g *Gateway) entries() ([]Entry, error) {
+	mails, err := g.queue.All()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Entry, len(mails))
+	for i := range mails {
+		m := &mails[i]
+		list[i] = Entry{
+			ID: hex.EncodeToString(m.ID[:4]), State: stateOf(m), Fragments: m.Fragments, Stored: bitsOf(m.Have),
+			Waiting: m.Waiting, Delivered: m.Delivered, Failed: m.Failed, Expired: m.Expired,
+			Card: m.Card, Results: m.Results,
+		}
+	}
+	return list, nil
+}
+
+func (g *Gateway) status() (*Status, error) {
+	entries, err := g.entries()
+	if err != nil {
+		return nil, err
+	}
+	st := &Status{Status: g.sender.Status()}
+	for _, e := range entries {
+		switch e.State {
+		case stateDelivered:
+			st.Mails.Delivered++
+		case stateFailed:
+			st.Mails.Failed++
+		case stateExpired:
+			st.Mails.Expired++
+		case stateUnknown:
+			st.Mails.Unknown++
+		case stateAtExit:
+			st.Mails.Accepted++
+		default:
+			st.Mails.Waiting++
+		}
+	}
+	return st, nil
+}
+
+// listenControl binds the control socket and returns what serves it.
+func (g *Gateway) listenControl() (func(context.Context) error, error) {
+	path := filepath.Join(g.cfg.dir, controlName)
+	if len(path) > 100 {
+		return nil, fmt.Errorf("%s: the path is too long for a socket; give the gateway a directory with a shorter one", path)
+	}
+	// The queue's lock says that no other gateway is running here.
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /status", serveJSON(g.status))
+	mux.Handle("GET /queue", serveJSON(g.entries))
+	s := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	return func(ctx context.Context) error {
+		defer context.AfterFunc(ctx, func() { s.Close() })()
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	}, nil
+}
+
+func serveJSON[T any](get func() (T, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		v, err := get()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(v) // the reader is gone if this fails
+	})
+}
+
+// Client asks a running gateway.
+type Client struct{ http http.Client }
+
+// Connect returns a client of the gateway of a configuration.
+func Connect(c *Config) *Client {
+	path := filepath.Join(c.dir, controlName)
+	return &Client{http.Client{
+		Timeout: 30 * time.Second,
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}},
+	}}
+}
+
+// ErrNotRunning says that no gateway answers.
+var ErrNotRunning = errors.New("the gateway is not running: start it with `sourdine gateway`, or `systemctl --user start sourdine-gateway`")
+
+// Status asks for the gateway's status.
+func (c *Client) Status() (*Status, error) {
+	st := new(Status)
+	return st, c.get("/status", st)
+}
+
+// Queue asks for the mails.
+func (c *Client) Queue() ([]Entry, error) {
+	var list []Entry
+	err := c.get("/queue", &list)
+	return list, err
+}
+
+func (c *Client) get(path string, v any) error {
+	resp, err := c.http.Get("http://gateway" + path)
+	if err != nil {
+		return ErrNotRunning
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the gateway answers: %s", resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(v)
+}

@@ -1,0 +1,355 @@
+package gateway
+
+import (
+	"context"
+	cryptorand "crypto/rand"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/bits"
+	"math/rand/v2"
+	"path/filepath"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/gateway/queue"
+	"codeberg.org/sourdine/sourdine/gateway/sender"
+	"codeberg.org/sourdine/sourdine/gateway/submission"
+	"codeberg.org/sourdine/sourdine/internal/keyring"
+	"codeberg.org/sourdine/sourdine/mail"
+	"codeberg.org/sourdine/sourdine/mixing"
+)
+
+// Labels under which things are sealed to the user or recognised.
+const (
+	cardLabel    = "sourdine mail card v1"
+	resultsLabel = "sourdine mail results v1"
+	tagLabel     = "sourdine submission v1"
+)
+
+// Card is what the gateway keeps of a mail for its user, sealed.
+type Card struct {
+	To      []string `json:"to"`
+	Subject string   `json:"subject"`
+}
+
+// questions is how often a mail's state is asked for.
+const questions = 5
+
+// lossWindow is the number of packets over which loss is measured.
+const lossWindow = 100
+
+// Gateway is a running gateway.
+type Gateway struct {
+	cfg     *Config
+	network *directory.Network
+	ring    *keyring.Ring
+	queue   *queue.Queue
+	sender  *sender.Sender
+	size    int // of a request
+	log     *slog.Logger
+	rng     func() *rand.Rand
+}
+
+// Run runs the gateway until ctx ends.
+func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger) (err error) {
+	g := &Gateway{cfg: c, network: n, size: n.Parameters.Payload, log: log, rng: newRand}
+	if g.ring, err = c.Keyring(); err != nil {
+		return err
+	}
+	if g.queue, err = queue.Open(c.dir, queue.Limits{}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.queue.Close()) }()
+	g.sender, err = sender.New(sender.Config{
+		Network: n, Floors: c.Floors, Guards: filepath.Join(c.dir, guardsName),
+		Resend: c.Resend, Window: lossWindow, Store: g, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	certificate, _, err := submission.Certificate(c.dir)
+	if err != nil {
+		return err
+	}
+	smtp, err := submission.New(submission.Config{
+		Listen: c.Listen, ListenTLS: c.ListenTLS, Socket: c.Socket, User: c.User, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
+		MaxBytes: func() int64 { return int64(mail.MaxMail(g.size)) },
+	}, g.ring, g.accept, log)
+	if err != nil {
+		return err
+	}
+	control, err := g.listenControl()
+	if err != nil {
+		return err
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	parts := map[string]func(context.Context) error{
+		"sender": g.sender.Run, "submission": smtp.Serve, "control": control, "queue": g.tend,
+	}
+	ended := make(chan error, len(parts))
+	for name, run := range parts {
+		go func() {
+			err := run(ctx)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			cancel(err) // the first one's error ends the others
+			ended <- err
+		}()
+	}
+	log.Info("gateway started", "network", n.Name, "slot", n.Parameters.Slot)
+	var all error
+	for range parts {
+		all = errors.Join(all, <-ended)
+	}
+	return all
+}
+
+// newRand returns a source that nobody can predict.
+func newRand() *rand.Rand {
+	var seed [32]byte
+	cryptorand.Read(seed[:])
+	return rand.New(rand.NewChaCha8(seed))
+}
+
+// accept takes responsibility for a submitted mail: when it returns nil, the
+// mail is sealed and on disk.
+func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
+	key, exit, now, err := g.sender.SealingKey()
+	if errors.Is(err, sender.ErrNoKey) {
+		return &submission.Temporary{Code: 451, Enhanced: [3]int{4, 4, 1}, Text: err.Error()}
+	}
+	if err != nil {
+		return err
+	}
+	parcel := &mail.Parcel{
+		Expires:    g.network.Epoch(now) + min(g.cfg.Expiry, exit.Expiry),
+		Date:       uint32(now.Unix() / 86400),
+		Recipients: l.Recipients,
+		Message:    *l.Message,
+	}
+	cryptorand.Read(parcel.MessageID[:])
+	sealed, err := mail.SealParcel(parcel, key, g.size)
+	if refusal, ok := errors.AsType[*mail.Refusal](err); ok {
+		return &submission.Permanent{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: refusal.Reason}
+	}
+	if err != nil {
+		return err
+	}
+	card, err := g.card(l)
+	if err != nil {
+		return err
+	}
+	m := queue.Mail{
+		ID: sealed.ID, Key: sealed.Key, Expires: sealed.Expires, Fragments: sealed.Fragments(g.size),
+		Queries: g.moments(now, parcel.Expires, sealed.Fragments(g.size), exit.Hold),
+		State:   mail.StateUnknown, Waiting: len(l.Recipients),
+		Card: card, Tag: l.Key.Tag(tagLabel, l.Digest[:]),
+	}
+	_, again, err := g.queue.Put(m, sealed.Data)
+	switch {
+	case errors.Is(err, queue.ErrFull):
+		return &submission.Temporary{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "the disk of this machine is full: free some space and send again"}
+	case errors.Is(err, queue.ErrLimit):
+		return &submission.Temporary{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "too many mails wait already: send again when some have gone"}
+	case err != nil:
+		g.log.Error("storing a mail failed", "error", err)
+		return &submission.Temporary{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: "the mail could not be stored: `sourdine status` says more"}
+	case again:
+		return nil
+	}
+	// The mail is stored: it is sent at the latest after the next start.
+	_ = g.sender.Add(ctx, toSend(&m))
+	return nil
+}
+
+// moments draws when a mail's state is asked for: from when it can be delivered
+// at the earliest until its expiry, and once soon after.
+func (g *Gateway) moments(now time.Time, expires uint64, fragments int, hold time.Duration) []time.Time {
+	p := g.network.Parameters
+	transit := time.Duration(fragments)*p.Slot + time.Duration(2*p.Layers)*p.Delay
+	end := directory.EpochStart(expires+1, p.Epoch)
+	return mixing.Moments(g.rng(), now.Add(transit+hold/2), end, g.afterExpiry()/2, questions)
+}
+
+// afterExpiry is how long after a mail's expiry its exit still tells its fate.
+func (g *Gateway) afterExpiry() time.Duration {
+	return time.Duration(ExitMemory(g.cfg.Expiry)) * g.network.Parameters.Epoch
+}
+
+// ExitMemory is how many epochs an exit remembers a mail beyond its expiry.
+func ExitMemory(expiry uint64) uint64 { return max(2, expiry/4) }
+
+func (g *Gateway) card(l *submission.Letter) ([]byte, error) {
+	card := Card{Subject: l.Message.Subject}
+	for _, r := range l.Recipients {
+		card.To = append(card.To, string(r))
+	}
+	b, err := json.Marshal(card)
+	if err != nil {
+		return nil, err
+	}
+	return g.ring.Seal(cardLabel, b)
+}
+
+// toSend is a stored mail as the sender takes it.
+func toSend(m *queue.Mail) sender.Parcel {
+	return sender.Parcel{
+		Parcel: mixing.Parcel{
+			ID: mixing.ID(m.ID), Fragments: m.Fragments, Have: m.Have,
+			Complete: responsible(m.State), Queries: m.Queries,
+		},
+		Expires: m.Expires,
+	}
+}
+
+// responsible reports whether the exit has taken the mail over.
+func responsible(s mail.State) bool { return s == mail.StateComplete || s == mail.StateDone }
+
+// Request implements sender.Store.
+func (g *Gateway) Request(id mail.ParcelID, index int) (*mail.Request, error) {
+	m, err := g.queue.Get(id)
+	if err != nil {
+		return nil, err
+	}
+	data, err := g.queue.Data(id)
+	if err != nil {
+		return nil, err
+	}
+	return mail.Sealed{ID: m.ID, Key: m.Key, Expires: m.Expires, Data: data}.Request(index, g.size), nil
+}
+
+// Answered implements sender.Store.
+func (g *Gateway) Answered(r *mail.Reply) {
+	err := g.queue.Update(r.Parcel, func(m *queue.Mail) {
+		if m.Final || (responsible(m.State) && !responsible(r.State)) {
+			return // an answer that others overtook
+		}
+		if late := g.network.Epoch(time.Now()) > m.Expires; late && !responsible(m.State) && !responsible(r.State) {
+			// The exit tells the fate of what it had for some time after its
+			// expiry, and takes nothing any more: this mail never got there whole.
+			m.Expired, m.Waiting, m.Final = m.Expired+m.Waiting, 0, true
+			return
+		}
+		m.State = r.State
+		switch r.State {
+		case mail.StateUnknown:
+			m.Have = 0
+		case mail.StateIncomplete:
+			m.Have |= ^r.Missing & (1<<m.Fragments - 1)
+		case mail.StateRefused:
+			m.Failed, m.Waiting, m.Final = m.Failed+m.Waiting, 0, true
+			m.Results = g.sealResults([]mail.Result{{Outcome: mail.Failed, Reason: r.Reason}})
+		case mail.StateComplete, mail.StateDone:
+			m.Have = 1<<m.Fragments - 1
+			m.Final = r.State == mail.StateDone
+			if len(r.Results) > 0 {
+				m.Waiting, m.Delivered, m.Failed, m.Expired = tally(r.Results)
+				m.Results = g.sealResults(r.Results)
+			}
+		}
+		m.Queries = after(m.Queries, time.Now())
+	})
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+		g.log.Error("storing a mail's state failed", "error", err)
+	}
+}
+
+func tally(results []mail.Result) (waiting, delivered, failed, expired int) {
+	var n [4]int
+	for _, r := range results {
+		n[r.Outcome&3]++
+	}
+	return n[mail.Waiting], n[mail.Delivered], n[mail.Failed], n[mail.Expired]
+}
+
+func after(moments []time.Time, now time.Time) []time.Time {
+	for len(moments) > 0 && moments[0].Before(now) {
+		moments = moments[1:]
+	}
+	return moments
+}
+
+func (g *Gateway) sealResults(results []mail.Result) []byte {
+	b, err := json.Marshal(results)
+	if err == nil {
+		b, err = g.ring.Seal(resultsLabel, b)
+	}
+	if err != nil {
+		g.log.Error("sealing a mail's results failed", "error", err)
+		return nil
+	}
+	return b
+}
+
+// ExitGone implements sender.Store: no other exit may have these mails, which
+// the one that is gone may have delivered.
+func (g *Gateway) ExitGone() { g.giveUp(func(*queue.Mail) bool { return true }) }
+
+// giveUp ends every open mail that which picks, its fate unknown, and returns
+// their ids.
+func (g *Gateway) giveUp(which func(*queue.Mail) bool) (ended []mail.ParcelID) {
+	mails, err := g.queue.All()
+	if err != nil {
+		g.log.Error("reading the queue failed", "error", err)
+		return nil
+	}
+	for i := range mails {
+		if mails[i].Final || !which(&mails[i]) {
+			continue
+		}
+		err := g.queue.Update(mails[i].ID, func(m *queue.Mail) { m.Final, m.Unknown = true, true })
+		if err != nil {
+			g.log.Error("ending a mail failed", "error", err)
+			continue
+		}
+		ended = append(ended, mails[i].ID)
+	}
+	return ended
+}
+
+// remembered is how many epochs an ended mail stays in the queue beyond its
+// expiry, for its user to see, in terms of the time a mail may live.
+const remembered = 6
+
+// tend hands the stored mails to the sender, and once an epoch ends those whose
+// fate will not be known and forgets those that ended long ago.
+func (g *Gateway) tend(ctx context.Context) error {
+	mails, err := g.queue.All()
+	if err != nil {
+		return err
+	}
+	for i := range mails {
+		if !mails[i].Final {
+			if g.sender.Add(ctx, toSend(&mails[i])) != nil {
+				return nil
+			}
+		}
+	}
+	tick := time.NewTicker(g.network.Parameters.Epoch)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		epoch := g.network.Epoch(time.Now())
+		for _, id := range g.giveUp(func(m *queue.Mail) bool { return epoch > m.Expires+ExitMemory(g.cfg.Expiry) }) {
+			g.sender.Remove(ctx, id)
+		}
+		if keep := remembered * g.cfg.Expiry; epoch > keep {
+			if _, err := g.queue.ForgetBefore(epoch - keep); err != nil {
+				g.log.Error("forgetting old mails failed", "error", err)
+			}
+		}
+	}
+}
+
+// bitsOf counts the fragments that the exit has.
+func bitsOf(have uint64) int { return bits.OnesCount64(have) }

@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"io"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/gateway/queue"
+	"codeberg.org/sourdine/sourdine/internal/keyring"
+	"codeberg.org/sourdine/sourdine/mail"
+)
+
+// newGateway makes a gateway without its sender and its door.
+func newGateway(t *testing.T) (*Gateway, *keyring.Key) {
+	t.Helper()
+	dir := t.TempDir()
+	ring, err := keyring.CreateWithCost(filepath.Join(dir, keysName), []byte("secret"), keyring.Cost{Memory: 8, Passes: 1, Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ring.Unlock([]byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := queue.Open(dir, queue.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { q.Close() })
+	return &Gateway{
+		cfg: &Config{Expiry: 120}, ring: ring, queue: q, size: 30_000, rng: newRand,
+		network: &directory.Network{Parameters: directory.DefaultParameters()},
+		log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}, key
+}
+
+// What a sequence of answers makes of a mail with two fragments and two
+// recipients.
+func TestAnswered(t *testing.T) {
+	done := func(a, b mail.Outcome, reason string) mail.Reply {
+		return mail.Reply{State: mail.StateDone, Results: []mail.Result{{Outcome: a}, {Outcome: b, Reason: reason}}}
+	}
+	first := mail.Reply{State: mail.StateIncomplete, Missing: 2}
+	second := mail.Reply{State: mail.StateIncomplete, Missing: 1}
+	unknown := mail.Reply{State: mail.StateUnknown}
+	complete := mail.Reply{State: mail.StateComplete}
+	for _, c := range []struct {
+		name    string
+		answers []mail.Reply
+		late    bool // the mail has expired
+		want    string
+		stored  int
+	}{
+		{"nothing yet", nil, false, stateQueued, 0},
+		{"one piece", []mail.Reply{first}, false, stateSending, 1},
+		{"both, each told apart", []mail.Reply{first, second}, false, stateSending, 2},
+		{"forgotten", []mail.Reply{first, unknown}, false, stateQueued, 0},
+		{"complete", []mail.Reply{first, complete}, false, stateAtExit, 2},
+		{"an older answer comes late", []mail.Reply{complete, first, unknown}, false, stateAtExit, 2},
+		{"delivered", []mail.Reply{complete, done(mail.Delivered, mail.Delivered, "")}, false, stateDelivered, 2},
+		{"nothing undoes it", []mail.Reply{done(mail.Delivered, mail.Delivered, ""), unknown, complete}, false, stateDelivered, 2},
+		{"one failed", []mail.Reply{done(mail.Delivered, mail.Failed, "550 no such user")}, false, stateFailed, 2},
+		{"one expired", []mail.Reply{done(mail.Delivered, mail.Expired, "")}, false, stateExpired, 2},
+		{"refused", []mail.Reply{first, {State: mail.StateRefused, Reason: "no"}}, false, stateFailed, 1},
+		{"never got there whole", []mail.Reply{first, unknown}, true, stateExpired, 1},
+		{"expired at the exit", []mail.Reply{complete, done(mail.Expired, mail.Expired, "")}, true, stateExpired, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g, key := newGateway(t)
+			m := queue.Mail{ID: mail.ParcelID{1}, Fragments: 2, Waiting: 2, Expires: g.network.Epoch(time.Now()) + 5, State: mail.StateUnknown, Card: []byte("x"), Tag: [32]byte{1}}
+			if c.late {
+				m.Expires -= 6
+			}
+			if _, _, err := g.queue.Put(m, make([]byte, 2*mail.FragmentCapacity(g.size))); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range c.answers {
+				r.Parcel = m.ID
+				if c.late && r.State == mail.StateIncomplete {
+					continue // it came before the expiry
+				}
+				g.Answered(&r)
+			}
+			if c.late && c.answers[0].State == mail.StateIncomplete {
+				c.stored = 0
+			}
+			list, err := g.entries()
+			if err != nil || len(list) != 1 {
+				t.Fatal(list, err)
+			}
+			if list[0].State != c.want || list[0].Stored != c.stored {
+				t.Errorf("state %q, %d pieces stored; want %q, %d", list[0].State, list[0].Stored, c.want, c.stored)
+			}
+			if c.name == "one failed" {
+				list[0].Card, _ = g.ring.Seal(cardLabel, []byte(`{"to":["a@b.example"],"subject":"s"}`))
+				if err := list[0].Unseal(key); err != nil {
+					t.Fatal(err)
+				}
+				if list[0].Reasons[1] != "550 no such user" || list[0].To[0] != "a@b.example" || list[0].Subject != "s" {
+					t.Errorf("unsealed: %+v", list[0])
+				}
+			}
+		})
+	}
+}
+
+// A mail whose exit vanished ends, unknown, and only then.
+func TestGiveUp(t *testing.T) {
+	g, _ := newGateway(t)
+	for i, expires := range []uint64{10, 20} {
+		m := queue.Mail{ID: mail.ParcelID{byte(i + 1)}, Fragments: 1, Waiting: 1, Expires: expires, State: mail.StateUnknown, Card: []byte("x"), Tag: [32]byte{byte(i + 1)}}
+		if _, _, err := g.queue.Put(m, make([]byte, mail.FragmentCapacity(g.size))); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.queue.Update(m.ID, func(m *queue.Mail) { m.State = mail.StateComplete }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := g.giveUp(func(m *queue.Mail) bool { return m.Expires < 15 })
+	if len(ended) != 1 || ended[0] != (mail.ParcelID{1}) {
+		t.Fatalf("ended %v", ended)
+	}
+	list, err := g.entries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list[0].State != stateUnknown || list[1].State != stateAtExit {
+		t.Errorf("states %q and %q", list[0].State, list[1].State)
+	}
+}
+
+// The state is asked for five times: never before the mail can have arrived, and
+// the last time after its expiry, while the exit still tells.
+func TestMoments(t *testing.T) {
+	g, _ := newGateway(t)
+	now := time.Now()
+	expires := g.network.Epoch(now) + 120
+	for range 100 {
+		list := g.moments(now, expires, 1, time.Hour)
+		end := directory.EpochStart(expires+1, time.Hour)
+		if len(list) != questions || list[0].Before(now.Add(30*time.Minute)) {
+			t.Fatalf("moments %v from %v", list, now)
+		}
+		if last := list[questions-1]; last.Before(end) || last.After(end.Add(g.afterExpiry())) {
+			t.Fatalf("the last question is asked at %v, the mail expires at %v", last, end)
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/internal/link"
+	"codeberg.org/sourdine/sourdine/mail"
+	"codeberg.org/sourdine/sourdine/mixing"
+)
+
+// fetch is the next consensus to ask for.
+type fetch struct {
+	at    time.Time
+	epoch uint64 // of the document; 0: the current one
+	asked bool   // the answer is awaited
+	hint  bool   // this is the epoch that the entry's clock is in, not ours
+}
+
+// lastsFor is how many epochs a consensus serves after its own when there is no
+// newer one. Its descriptors carry mix keys for as long.
+const lastsFor = 2
+
+// planFetch draws the moment of the next request. An epoch's document can be had
+// from five eighths of the epoch before; it is asked for once, at a random time
+// between 0.80 and 0.97 of that. Where this failed, it is asked for again a few
+// times an epoch. None of it depends on anything but the clock and the entry.
+func (s *Sender) planFetch(now time.Time) {
+	period := s.cfg.Network.Parameters.Epoch
+	epoch := s.epoch(now)
+	in := func(e uint64, from, to float64) time.Time {
+		share := from + (to-from)*s.schedule.Float64()
+		return directory.EpochStart(e, period).Add(time.Duration(share * float64(period))).Add(-s.offset)
+	}
+	s.fetch.hint = false
+	if s.views[epoch] == nil {
+		wait := time.Duration((0.04 + 0.08*s.schedule.Float64()) * float64(period))
+		s.fetch.at, s.fetch.epoch = now.Add(wait), 0
+		return
+	}
+	next := epoch + 1
+	if s.views[next] != nil {
+		next++
+	}
+	if at := in(next-1, 0.80, 0.97); at.After(now) {
+		s.fetch.at, s.fetch.epoch = at, next
+	} else {
+		s.fetch.at, s.fetch.epoch = in(next, 0.02, 0.15), 0
+	}
+}
+
+// fetchConsensus asks for the planned document.
+func (s *Sender) fetchConsensus(now time.Time) {
+	s.fetch.at = never
+	epoch := s.fetch.epoch
+	if epoch == 0 {
+		epoch = s.epoch(now)
+	}
+	if s.conn == nil || s.fetch.asked {
+		s.planFetch(now)
+		return
+	}
+	s.ask(now, epoch)
+}
+
+func (s *Sender) ask(now time.Time, epoch uint64) {
+	select {
+	case s.conn.out <- outgoing{consensus: epoch}:
+		s.fetch.asked, s.fetch.epoch = true, epoch
+	default: // a slot is just being written
+		s.fetch.at, s.fetch.epoch = now.Add(s.slot/3), epoch
+	}
+}
+
+// received takes the entry's answer. Signatures are checked in another
+// goroutine, so that no slot waits for them.
+func (s *Sender) received(ctx context.Context, now time.Time, c *link.Consensus, helpers *sync.WaitGroup) {
+	if !s.fetch.asked {
+		return
+	}
+	s.fetch.asked = false
+	epoch, hint := s.fetch.epoch, s.fetch.hint
+	if c.Raw == nil {
+		s.unavailable(now, epoch, hint)
+		return
+	}
+	if epoch < s.guards.Epoch {
+		s.setConsensus(fmt.Errorf("the consensus of epoch %d is older than one seen before, of epoch %d: is this machine's clock right?", epoch, s.guards.Epoch))
+		s.planFetch(now)
+		return
+	}
+	helpers.Go(func() {
+		view, err := s.cfg.Network.Verify(c.Raw, epoch)
+		s.post(ctx, func(_ context.Context, now time.Time) { s.verified(now, view, err, hint) })
+	})
+}
+
+// unavailable is what follows when the entry has no document for an epoch. If
+// its clock is in a later epoch than ours, that epoch's document is asked for: a
+// valid one proves that our clock is behind. Nothing proves that a clock is
+// ahead, so a gateway whose clock is ahead stays silent and says so.
+func (s *Sender) unavailable(now time.Time, epoch uint64, hint bool) {
+	entry := s.cfg.Network.Epoch(now.Add(-s.conn.link.ClockSkew()))
+	if !hint && entry > s.epoch(now) {
+		s.ask(now, entry)
+		s.fetch.hint = true
+		return
+	}
+	if s.views[s.epoch(now)] == nil {
+		s.setConsensus(fmt.Errorf("the entry has no consensus for epoch %d", epoch))
+	}
+	s.planFetch(now)
+}
+
+// verified takes a checked document into use.
+func (s *Sender) verified(now time.Time, view *directory.View, err error, hint bool) {
+	defer s.planFetch(now)
+	if err != nil {
+		s.setConsensus(err)
+		return
+	}
+	if hint && s.conn != nil {
+		s.offset = -s.conn.link.ClockSkew()
+		s.setOffset(s.offset)
+	}
+	s.setConsensus(nil)
+	s.views[view.Epoch] = view
+	for e := range s.views {
+		if e+lastsFor < s.epoch(now) {
+			delete(s.views, e)
+		}
+	}
+	if err := s.guards.saw(view.Epoch); err != nil {
+		s.cfg.Log.Error("writing the file of guards failed", "error", err)
+	}
+	if s.prepared == nil {
+		s.prepare(now)
+	}
+}
+
+// newest returns the newest view that may be used now.
+func (s *Sender) newest(now time.Time) *directory.View {
+	epoch := s.epoch(now)
+	for back := uint64(0); back <= lastsFor; back++ {
+		if v := s.views[epoch-back]; v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// usable returns the view to send by, or why there is none.
+func (s *Sender) usable(now time.Time) (*directory.View, error) {
+	view := s.newest(now)
+	if view == nil {
+		return nil, errors.New("there is no consensus for this time")
+	}
+	if err := view.Meets(s.cfg.Floors); err != nil {
+		return view, err
+	}
+	if err := s.guards.chooseExit(view, s.rng, s.epoch(now), s.patience(exitPatience)); err != nil {
+		if errors.Is(err, errExitChanged) {
+			s.tell(Store.ExitGone)
+			s.forgetParcels()
+			return s.usable(now)
+		}
+		return view, err
+	}
+	exit, ok := view.Exit(s.guards.exit)
+	if !ok {
+		return view, errors.New("this gateway's exit is not in the consensus; it is given up only after long absence")
+	}
+	s.setExit(exit.ExitInfo)
+	s.follow(now, view, exit)
+	return view, nil
+}
+
+// follow adopts what a consensus says about slots and loss.
+func (s *Sender) follow(now time.Time, view *directory.View, exit *directory.Exit) {
+	if view.Slot != s.slot {
+		s.slot = view.Slot
+		s.clock = mixing.NewClock(s.clock.Next(now), s.slot)
+	}
+	if exit.MaxLoss != s.maxLoss {
+		s.maxLoss = exit.MaxLoss
+		s.outbox.SetMaxLoss(exit.MaxLoss)
+	}
+}
+
+// forgetParcels takes every mail out: they were sealed to an exit that is gone.
+func (s *Sender) forgetParcels() {
+	for id := range s.expires {
+		s.forget(id)
+	}
+}
+
+func (s *Sender) forget(id mail.ParcelID) {
+	s.outbox.Remove(mixing.ID(id))
+	delete(s.expires, id)
+}

@@ -1,0 +1,156 @@
+package sender
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/internal/config"
+	"codeberg.org/sourdine/sourdine/sphinx"
+)
+
+// How long an entry or an exit may fail before another is chosen. Changing is a
+// risk of its own: who makes a user change often enough becomes their entry.
+const (
+	entryPatience = 3 * 24 * time.Hour
+	exitPatience  = 7 * 24 * time.Hour
+)
+
+// guards are the entry and the exit that a gateway keeps for months, and the
+// newest epoch whose consensus it has seen.
+type guards struct {
+	Entry     string `json:"entry"` // identity hash in hexadecimal
+	Exit      string `json:"exit,omitempty"`
+	EntrySeen uint64 `json:"entry_seen"` // the epoch in which it last worked
+	ExitSeen  uint64 `json:"exit_seen"`
+	Epoch     uint64 `json:"epoch"`
+
+	path    string
+	network *directory.Network
+	entry   *directory.Member
+	exit    sphinx.NodeID // zero: none yet
+}
+
+// loadGuards reads the file at path, or chooses an entry where there is none.
+func loadGuards(path string, n *directory.Network) (*guards, error) {
+	g := &guards{path: path, network: n}
+	b, err := config.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		g.pickEntry(newRand())
+		return g, g.save()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(b, g); err != nil {
+		return nil, fmt.Errorf("%s is damaged: %w; remove it to let the gateway choose an entry and an exit anew", path, err)
+	}
+	if g.Exit != "" {
+		id, err := hex.DecodeString(g.Exit)
+		if err != nil || len(id) != len(g.exit) {
+			return nil, fmt.Errorf("%s is damaged: its exit is no identity; remove it to let the gateway choose anew", path)
+		}
+		copy(g.exit[:], id)
+	}
+	for _, m := range n.Entries {
+		if id := m.ID(); hex.EncodeToString(id[:]) == g.Entry {
+			g.entry = m
+		}
+	}
+	if g.entry == nil { // the network file no longer lists it
+		g.pickEntry(newRand())
+		return g, g.save()
+	}
+	return g, nil
+}
+
+func (g *guards) save() error {
+	b, err := json.MarshalIndent(g, "", "  ")
+	if err != nil {
+		return err
+	}
+	return config.WriteFile(g.path, append(b, '\n'), 0o600)
+}
+
+func (g *guards) pickEntry(rng *rand.Rand) {
+	candidates := make([]*directory.Member, 0, len(g.network.Entries))
+	for _, m := range g.network.Entries {
+		if m != g.entry {
+			candidates = append(candidates, m)
+		}
+	}
+	if len(candidates) == 0 {
+		return
+	}
+	g.entry = candidates[rng.IntN(len(candidates))]
+	id := g.entry.ID()
+	g.Entry, g.EntrySeen = hex.EncodeToString(id[:]), 0
+}
+
+// entrySeen notes that the entry works.
+func (g *guards) entrySeen(epoch uint64) { g.EntrySeen = epoch }
+
+// exitSeen notes that the exit works.
+func (g *guards) exitSeen(epoch uint64) { g.ExitSeen = epoch }
+
+// saw notes that a consensus of this epoch was seen.
+func (g *guards) saw(epoch uint64) error {
+	g.Epoch = max(g.Epoch, epoch)
+	return g.save()
+}
+
+// entryFailed notes a failed attempt, and chooses another entry after patience
+// epochs without a success.
+func (g *guards) entryFailed(epoch, patience uint64, rng *rand.Rand, log *slog.Logger) {
+	if g.EntrySeen == 0 {
+		g.EntrySeen = epoch // the wait starts now
+	}
+	if epoch < g.EntrySeen+patience || len(g.network.Entries) < 2 {
+		return
+	}
+	g.pickEntry(rng)
+	g.EntrySeen = epoch
+	log.Warn("the entry failed for long; another was chosen", "entry", g.entry.Name)
+	if err := g.save(); err != nil {
+		log.Error("writing the file of guards failed", "error", err)
+	}
+}
+
+// errExitChanged says that another exit was chosen in place of one.
+var errExitChanged = errors.New("the exit was changed")
+
+// chooseExit chooses an exit where there is none, or where the one there is has
+// not answered for patience epochs: never one that the entry's operator runs.
+func (g *guards) chooseExit(v *directory.View, rng *rand.Rand, epoch, patience uint64) error {
+	had := g.exit != sphinx.NodeID{}
+	if had && epoch < g.ExitSeen+patience {
+		return nil
+	}
+	var candidates []directory.Exit
+	for _, e := range v.Exits {
+		if e.Operator != g.entry.Operator && e.ID != g.exit {
+			candidates = append(candidates, e)
+		}
+	}
+	if len(candidates) == 0 {
+		if had {
+			return nil // there is no other
+		}
+		return errors.New("no exit in the consensus is run by others than this gateway's entry: an entry and an exit of one operator could work together")
+	}
+	g.exit = candidates[rng.IntN(len(candidates))].ID
+	g.Exit, g.ExitSeen = hex.EncodeToString(g.exit[:]), epoch
+	if err := g.save(); err != nil {
+		return err
+	}
+	if had {
+		return errExitChanged
+	}
+	return nil
+}

@@ -1,0 +1,451 @@
+package sender_test
+
+import (
+	"context"
+	"crypto/hpke"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/katzenpost/katzenpost/core/pki"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/gateway/sender"
+	"codeberg.org/sourdine/sourdine/internal/fakenet"
+	"codeberg.org/sourdine/sourdine/mail"
+	"codeberg.org/sourdine/sourdine/mixing"
+)
+
+// Epochs have the engine's default length, so that no process need be restarted.
+func parameters() directory.Parameters {
+	return directory.Parameters{Epoch: 20 * time.Minute, Slot: 20 * time.Second, Delay: 20 * time.Second, Layers: 3, Scheme: "MLKEM768", Payload: 4000}
+}
+
+// world is a gateway's sender in a network in memory.
+type world struct {
+	t       *testing.T
+	net     *fakenet.Network
+	sender  *sender.Sender
+	private hpke.PrivateKey
+	cancel  context.CancelFunc
+	done    chan error
+
+	mu       sync.Mutex
+	start    time.Time
+	trace    []event // what the entry received
+	parcels  map[mail.ParcelID]mail.Sealed
+	arrived  map[mail.ParcelID]uint64 // at the exit, a bitmap
+	answered []mail.Reply             // what the store was told
+	gone     int
+	down     bool // the entry cannot be reached
+	conns    []net.Conn
+}
+
+type event struct {
+	at      time.Duration
+	command string
+	bytes   int
+}
+
+// later is when these tests take place: after the first epoch.
+func later() { time.Sleep(time.Until(time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC))) }
+
+// newWorld makes a world; its schedule is the same for the same seed.
+func newWorld(t *testing.T, seed uint64, change func(*fakenet.Network, *sender.Config)) *world {
+	t.Helper()
+	n, err := fakenet.New(parameters())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, net: n, start: time.Now(), parcels: map[mail.ParcelID]mail.Sealed{}, arrived: map[mail.ParcelID]uint64{}, done: make(chan error, 1)}
+	if w.private, err = hpke.MLKEM768X25519().GenerateKey(); err != nil {
+		t.Fatal(err)
+	}
+	n.Exit = w.exit
+	n.Seen = func(command string, bytes int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.trace = append(w.trace, event{time.Since(w.start), command, bytes})
+	}
+	cfg := sender.Config{
+		Network: n.Network, Floors: directory.DefaultFloors(), Guards: filepath.Join(t.TempDir(), "guards.json"),
+		Resend: 20 * time.Minute, Window: 100, Store: w, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Dial: w.dial, Schedule: rand.New(rand.NewPCG(seed, 0)),
+	}
+	if change != nil {
+		change(n, &cfg)
+	}
+	if w.sender, err = sender.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w.cancel = cancel
+	go func() { w.done <- w.sender.Run(ctx) }()
+	return w
+}
+
+// stop ends the sender and everything in the network.
+func (w *world) stop() {
+	w.cancel()
+	if err := <-w.done; err != nil {
+		w.t.Error(err)
+	}
+	w.cut()
+	time.Sleep(time.Hour) // replies under way
+}
+
+func (w *world) dial(ctx context.Context, address string) (net.Conn, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down {
+		return nil, errors.New("no route to host")
+	}
+	conn, err := w.net.Dial(ctx, address)
+	w.conns = append(w.conns, conn)
+	return conn, err
+}
+
+// cut closes every connection.
+func (w *world) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.conns {
+		c.Close()
+	}
+	w.conns = nil
+}
+
+func (w *world) setDown(down bool) {
+	w.mu.Lock()
+	w.down = down
+	w.mu.Unlock()
+	if down {
+		w.cut()
+	}
+}
+
+// exit answers as a post office that has delivered what is complete.
+func (w *world) exit(request []byte) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r, err := mail.ParseRequest(request)
+	if err != nil {
+		w.t.Error(err)
+		return nil
+	}
+	day := mail.NewDayKey(uint32(time.Now().Unix()/86400), w.private.PublicKey().Bytes())
+	reply := &mail.Reply{Keys: []mail.SignedKey{mail.SignKey(day, w.net.Signer)}}
+	if r.Kind != mail.Cover {
+		reply.Parcel, reply.State = r.Parcel, mail.StateUnknown
+		if r.Kind == mail.Fragment {
+			w.arrived[r.Parcel] |= 1 << r.Index
+		}
+		if all := uint64(1)<<w.parcels[r.Parcel].Fragments(len(request)) - 1; w.arrived[r.Parcel] == all {
+			reply.State, reply.Results = mail.StateDone, []mail.Result{{Outcome: mail.Delivered}}
+		} else if have := w.arrived[r.Parcel]; have != 0 {
+			reply.State, reply.Missing = mail.StateIncomplete, all&^have
+		}
+	}
+	b, err := reply.Marshal(len(request))
+	if err != nil {
+		w.t.Error(err)
+	}
+	return b
+}
+
+// Request, Answered and ExitGone implement sender.Store.
+func (w *world) Request(id mail.ParcelID, index int) (*mail.Request, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s, ok := w.parcels[id]
+	if !ok {
+		return nil, errors.New("no such parcel")
+	}
+	return s.Request(index, w.net.Parameters.Payload), nil
+}
+
+func (w *world) Answered(r *mail.Reply) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answered = append(w.answered, *r)
+}
+
+func (w *world) ExitGone() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone++
+}
+
+// write submits a mail of this many bytes.
+func (w *world) write(size int) mail.ParcelID {
+	w.t.Helper()
+	key, exit, now, err := w.sender.SealingKey()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p := &mail.Parcel{
+		Expires: w.net.Epoch(now) + exit.Expiry, Date: 1, Recipients: []mail.Address{"bob@example.org"},
+		Message: mail.Message{Subject: "s", Body: strings.Repeat("x", size) + "\n"},
+	}
+	sealed, err := mail.SealParcel(p, key, w.net.Parameters.Payload)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	w.parcels[sealed.ID] = sealed
+	w.mu.Unlock()
+	err = w.sender.Add(w.t.Context(), sender.Parcel{
+		Parcel:  mixing.Parcel{ID: mixing.ID(sealed.ID), Fragments: sealed.Fragments(w.net.Parameters.Payload)},
+		Expires: sealed.Expires,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return sealed.ID
+}
+
+// events returns what the entry received, packets and acknowledgements of
+// whatever kind alike, as an observer of the wire sees it.
+func (w *world) events() []event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.trace)
+}
+
+func (w *world) delivered() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := map[mail.ParcelID]bool{}
+	for _, r := range w.answered {
+		if r.State == mail.StateDone && !seen[r.Parcel] {
+			seen[r.Parcel] = true
+			n++
+		}
+	}
+	return n
+}
+
+// What leaves, and when, is the same with no mail and with fifty.
+func TestTrafficDoesNotDependOnMail(t *testing.T) {
+	run := func(mails int) (trace []event, delivered int) {
+		synctest.Test(t, func(t *testing.T) {
+			later()
+			w := newWorld(t, 7, nil)
+			time.Sleep(30 * time.Minute)
+			for i := range mails {
+				w.write(100 * (i%3*i + 1))
+				time.Sleep(90 * time.Second)
+			}
+			time.Sleep(4*time.Hour - time.Duration(mails)*90*time.Second)
+			trace, delivered = w.events(), w.delivered()
+			w.stop()
+		})
+		return trace, delivered
+	}
+	silent, none := run(0)
+	busy, all := run(50)
+	if none != 0 || all != 50 {
+		t.Fatalf("%d and %d mails delivered, want 0 and 50", none, all)
+	}
+	if len(silent) != len(busy) {
+		t.Fatalf("%d commands without mail, %d with", len(silent), len(busy))
+	}
+	packets := 0
+	for i := range silent {
+		a, b := silent[i], busy[i]
+		// An acknowledgement and the empty command in its place differ inside only.
+		if a.at != b.at || a.bytes != b.bytes || (a.command == "*commands.SendPacket") != (b.command == "*commands.SendPacket") {
+			t.Fatalf("command %d: %v without mail, %v with", i, a, b)
+		}
+		if a.bytes != silent[0].bytes {
+			t.Fatalf("command %d has %d bytes, the first %d", i, a.bytes, silent[0].bytes)
+		}
+		if a.command == "*commands.SendPacket" {
+			packets++
+		}
+	}
+	if want := int(4*time.Hour/(20*time.Second)) - 10; packets < want {
+		t.Errorf("%d packets in 4 hours, want at least %d", packets, want)
+	}
+}
+
+// One packet and one acknowledgement in each slot, one more half-way, whatever
+// happens to the connection; and never a burst.
+func TestSlotsAfterTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 3, nil)
+		time.Sleep(30 * time.Minute)
+		w.write(20_000)
+		w.setDown(true) // no network
+		time.Sleep(2 * time.Hour)
+		st := w.sender.Status()
+		if st.Protected || len(st.Reasons) == 0 || !strings.Contains(st.Reasons[0], "not connected") {
+			t.Errorf("without a network the status is %+v", st)
+		}
+		w.setDown(false)
+		time.Sleep(30 * time.Minute)
+		w.cut() // a new network: the connection breaks, the next attempt succeeds
+		time.Sleep(3 * time.Hour)
+		if n := w.delivered(); n != 1 {
+			t.Errorf("%d mails delivered, want 1", n)
+		}
+		if st := w.sender.Status(); !st.Protected {
+			t.Errorf("not protected again: %v", st.Reasons)
+		}
+		var last time.Duration
+		phase := time.Duration(-1)
+		for _, e := range w.events() {
+			if e.command != "*commands.SendPacket" {
+				continue
+			}
+			if last != 0 && e.at-last < 20*time.Second {
+				t.Fatalf("two packets within %v", e.at-last)
+			}
+			if phase < 0 {
+				phase = e.at % (20 * time.Second)
+			} else if e.at%(20*time.Second) != phase {
+				t.Fatalf("a packet left out of phase, at %v", e.at)
+			}
+			last = e.at
+		}
+		w.stop()
+	})
+}
+
+// A tenth of the packets is lost: mail arrives all the same, cut in pieces.
+func TestLostPackets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 5, func(n *fakenet.Network, _ *sender.Config) {
+			n.Drop = func(i int) bool { return i%10 == 0 }
+		})
+		time.Sleep(30 * time.Minute)
+		w.write(50_000)
+		time.Sleep(6 * time.Hour)
+		if n := w.delivered(); n != 1 {
+			t.Errorf("%d mails delivered, want 1", n)
+		}
+		if st := w.sender.Status(); st.Lost < 5 || st.Lost > 15 || st.Holding {
+			t.Errorf("lost %d of %d, holding %v; want about a tenth and no holding", st.Lost, st.RecentOf, st.Holding)
+		}
+		w.stop()
+	})
+}
+
+// An entry that drops a third learns nothing from what stalls: mail is held
+// back, cover goes on, and the user is told.
+func TestHoldsBackWhenTooMuchIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 6, func(n *fakenet.Network, _ *sender.Config) {
+			n.Drop = func(i int) bool { return i%3 == 0 }
+		})
+		time.Sleep(2 * time.Hour)
+		before := w.sender.Status()
+		w.write(10)
+		time.Sleep(2 * time.Hour)
+		after := w.sender.Status()
+		if !after.Holding || after.Protected || !strings.Contains(strings.Join(after.Reasons, " "), "held back") {
+			t.Errorf("status %+v", after)
+		}
+		if sent := after.PacketsSent - before.PacketsSent; sent != after.CoverSent-before.CoverSent || sent < 350 {
+			t.Errorf("%d packets sent, %d of them cover; want only cover, one a slot", sent, after.CoverSent-before.CoverSent)
+		}
+		w.stop()
+	})
+}
+
+func TestSilence(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*fakenet.Network, *sender.Config)
+		want   string
+	}{
+		{"below the floors", func(_ *fakenet.Network, c *sender.Config) { c.Floors.MinDelay = time.Minute }, "floors"},
+		{"no consensus", func(n *fakenet.Network, _ *sender.Config) { n.Missing = func(uint64) bool { return true } }, "no consensus"},
+		{"the exit is the entry's operator's", func(n *fakenet.Network, _ *sender.Config) { n.Info.Operator = "e" }, "one operator"},
+		{"forged consensus", func(n *fakenet.Network, _ *sender.Config) {
+			n.Change = func(d *pki.Document) { d.SphinxGeometryHash = make([]byte, 32) }
+		}, "geometry"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				later()
+				w := newWorld(t, 1, c.change)
+				time.Sleep(2 * time.Hour)
+				st := w.sender.Status()
+				if st.PacketsSent != 0 || st.Protected || !strings.Contains(strings.Join(st.Reasons, " "), c.want) {
+					t.Errorf("%d packets sent, reasons %q; want none, and one with %q", st.PacketsSent, st.Reasons, c.want)
+				}
+				if _, _, _, err := w.sender.SealingKey(); !errors.Is(err, sender.ErrNoKey) {
+					t.Errorf("a mail could be sealed: %v", err)
+				}
+				w.stop()
+			})
+		})
+	}
+}
+
+// One epoch without a consensus costs nothing; four in a row end in silence,
+// which ends with the next consensus.
+func TestEpochsWithoutConsensus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		var missing func(uint64) bool
+		var mu sync.Mutex
+		w := newWorld(t, 9, func(n *fakenet.Network, _ *sender.Config) {
+			n.Missing = func(e uint64) bool { mu.Lock(); defer mu.Unlock(); return missing != nil && missing(e) }
+		})
+		set := func(f func(uint64) bool) { mu.Lock(); missing = f; mu.Unlock() }
+		time.Sleep(30 * time.Minute)
+		now := w.net.Epoch(time.Now())
+		set(func(e uint64) bool { return e == now+2 })
+		time.Sleep(3 * 20 * time.Minute)
+		if st := w.sender.Status(); !st.Protected {
+			t.Errorf("one epoch without a consensus: %v", st.Reasons)
+		}
+		set(func(e uint64) bool { return true })
+		time.Sleep(5 * 20 * time.Minute)
+		if st := w.sender.Status(); st.Protected {
+			t.Error("protected, four epochs after the last consensus")
+		}
+		set(nil)
+		time.Sleep(40 * time.Minute)
+		if st := w.sender.Status(); !st.Protected {
+			t.Errorf("a consensus is there again: %v", st.Reasons)
+		}
+		w.stop()
+	})
+}
+
+// An older consensus than one seen before is refused, across restarts.
+func TestOlderConsensus(t *testing.T) {
+	guards := filepath.Join(t.TempDir(), "guards.json")
+	keep := func(_ *fakenet.Network, c *sender.Config) { c.Guards = guards }
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		time.Sleep(24 * time.Hour)
+		w := newWorld(t, 1, keep)
+		time.Sleep(time.Hour)
+		w.stop()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		later() // a day before
+		w := newWorld(t, 1, keep)
+		time.Sleep(time.Hour)
+		if st := w.sender.Status(); st.PacketsSent != 0 || !strings.Contains(strings.Join(st.Reasons, " "), "older than one seen before") {
+			t.Errorf("%d packets sent, reasons %q", st.PacketsSent, st.Reasons)
+		}
+		w.stop()
+	})
+}

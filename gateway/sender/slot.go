@@ -1,0 +1,225 @@
+package sender
+
+import (
+	cryptorand "crypto/rand"
+	"errors"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/internal/link"
+	"codeberg.org/sourdine/sourdine/mail"
+	"codeberg.org/sourdine/sourdine/mixing"
+	"codeberg.org/sourdine/sourdine/sphinx"
+)
+
+// prepared is a packet that waits for its slot.
+type prepared struct {
+	packet []byte
+	reply  sphinx.ReplyID
+	keys   sphinx.ReplyKeys
+	choice mixing.Choice
+	life   time.Duration // all hops' delays, there and back
+}
+
+// pending is a packet whose reply is awaited.
+type pending struct {
+	keys   sphinx.ReplyKeys
+	choice mixing.Choice
+	ticket mixing.Ticket
+	drop   time.Time // when the keys are forgotten
+}
+
+// slack is how much later than its hops' delays a reply may come before its
+// packet counts as lost: an entry returns replies one a slot.
+func slack(slot time.Duration) time.Duration { return 15*slot + 10*time.Second }
+
+// forgetAfter slacks a late reply is no longer recognised.
+const forgetAfter = 10
+
+// sendSlot sends the prepared packet in its slot.
+func (s *Sender) sendSlot(now time.Time) {
+	p := s.prepared
+	s.prepared = nil
+	if p == nil || s.conn == nil {
+		s.countMissed()
+		return
+	}
+	select {
+	case s.conn.out <- outgoing{packet: p.packet, ack: s.ack}:
+	default: // the line is still busy with the slot before
+		s.countMissed()
+		return
+	}
+	s.ack = nil
+	due := now.Add(p.life + slack(s.slot))
+	s.pending[p.reply] = &pending{
+		keys: p.keys, choice: p.choice, ticket: s.outbox.Sent(p.choice, due),
+		drop: due.Add(forgetAfter * slack(s.slot)),
+	}
+	s.countSent(p.choice.Kind)
+}
+
+// sendAck sends, half-way between two slots, the acknowledgement of a reply that
+// came since the slot, or an empty command. Without a packet to follow, before
+// the first consensus or below the floors, nothing is sent.
+func (s *Sender) sendAck() {
+	if s.conn == nil || s.prepared == nil {
+		return
+	}
+	select {
+	case s.conn.out <- outgoing{ack: s.ack}:
+		s.ack = nil
+	default: // the line is still busy with the slot
+	}
+}
+
+// afterSlot does what is due once a slot, and prepares the next one's packet.
+func (s *Sender) afterSlot(now time.Time) {
+	s.outbox.Tick(now)
+	for id, p := range s.pending {
+		if now.After(p.drop) {
+			delete(s.pending, id)
+		}
+	}
+	s.prepare(now)
+	s.publish(now)
+}
+
+// prepare wraps the packet of the next slot. Without a connection or a usable
+// consensus there is none, and the reason is in the status.
+func (s *Sender) prepare(now time.Time) {
+	s.prepared = nil
+	if s.conn == nil {
+		return
+	}
+	view, err := s.usable(now)
+	s.setView(err)
+	if err != nil {
+		return
+	}
+	if s.prepared, err = s.wrap(view, now); err != nil {
+		s.setView(err)
+	}
+}
+
+func (s *Sender) wrap(view *directory.View, now time.Time) (*prepared, error) {
+	p := &prepared{choice: s.outbox.Next(now)}
+	cryptorand.Read(p.reply[:])
+	route, err := view.Route(s.rng, s.epoch(now), s.guards.entry.ID(), s.guards.exit, s.identity.Client(), p.reply)
+	if err != nil {
+		return nil, err
+	}
+	p.life = route.Delay
+	block, keys, err := s.sphinx.NewReplyBlock(route.Back)
+	if err != nil {
+		return nil, err
+	}
+	p.keys = keys
+	g := s.sphinx.Geometry()
+	request, err := s.request(p.choice).Marshal(g.UserPayloadLength)
+	if err != nil {
+		return nil, err
+	}
+	plaintext, err := g.Plaintext(block, request)
+	if err != nil {
+		return nil, err
+	}
+	p.packet, err = s.sphinx.Wrap(route.Forward, plaintext)
+	return p, err
+}
+
+// request is what a choice says to the exit. A fragment that the store no
+// longer has becomes cover: its mail was ended in the meantime.
+func (s *Sender) request(c mixing.Choice) *mail.Request {
+	id := mail.ParcelID(c.Parcel)
+	switch c.Kind {
+	case mixing.Fragment:
+		if r, err := s.cfg.Store.Request(id, c.Index); err == nil {
+			return r
+		}
+	case mixing.Query:
+		return mail.NewQuery(id, s.expires[id])
+	}
+	return &mail.Request{Kind: mail.Cover}
+}
+
+// reply takes a reply that the entry pushed. Whatever it is, it is acknowledged
+// with the next slot, and nothing else that is visible depends on it.
+func (s *Sender) reply(now time.Time, r *link.Reply) {
+	s.ack = &r.Sequence
+	p := s.pending[r.ID]
+	if p == nil {
+		s.countStray()
+		return
+	}
+	delete(s.pending, r.ID)
+	plain, err := s.sphinx.OpenReply(r.Payload, p.keys)
+	if err != nil {
+		s.countStray()
+		return
+	}
+	answer, err := mail.ParseReply(plain[:s.sphinx.Geometry().UserPayloadLength])
+	if err != nil {
+		s.countStray()
+		return
+	}
+	s.outbox.Answered(p.ticket)
+	s.countAnswered()
+	s.guards.exitSeen(s.epoch(now))
+	s.learnKeys(answer.Keys)
+	if answer.State == mail.StateNone || mixing.ID(answer.Parcel) != p.choice.Parcel {
+		return
+	}
+	responsible := answer.State == mail.StateComplete || answer.State == mail.StateDone
+	final := answer.State == mail.StateDone || answer.State == mail.StateRefused
+	missing := answer.Missing
+	if answer.State == mail.StateUnknown {
+		missing = ^uint64(0)
+	}
+	s.outbox.Update(p.ticket, p.choice.Parcel, missing, responsible, final, now)
+	if final || !responsible && s.epoch(now) > s.expires[answer.Parcel] {
+		s.forget(answer.Parcel) // the exit takes nothing of it any more
+	}
+	s.tell(func(store Store) { store.Answered(answer) })
+}
+
+// tell passes something on to the store's goroutine. When that is far behind, a
+// disk that hangs, the news is dropped: a later query brings it again.
+func (s *Sender) tell(news func(Store)) {
+	select {
+	case s.told <- news:
+	default:
+	}
+}
+
+// learnKeys keeps the exit's keys that its signing key vouches for.
+func (s *Sender) learnKeys(keys []mail.SignedKey) {
+	exit, ok := s.currentExit()
+	if !ok {
+		return
+	}
+	for _, k := range keys {
+		if k.Verify(exit.SigningKey) {
+			s.setKey(k.DayKey)
+		}
+	}
+}
+
+// ErrNoKey says that the exit has not answered yet, so nothing can be sealed.
+var ErrNoKey = errors.New("the network has not answered yet; it does within minutes when all is well: `sourdine status` says more")
+
+// SealingKey returns the exit's key of the day, the exit, and the network's time.
+func (s *Sender) SealingKey() (mail.DayKey, directory.ExitInfo, time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now().Add(s.public.offset)
+	for _, k := range s.public.keys {
+		if k.Day == mailDay(now) && s.public.exitKnown {
+			return k, s.public.exit, now, nil
+		}
+	}
+	return mail.DayKey{}, directory.ExitInfo{}, now, ErrNoKey
+}
+
+// mailDay is the UTC day of t, as mail counts days.
+func mailDay(t time.Time) uint32 { return uint32(t.Unix() / 86400) }

@@ -1,0 +1,155 @@
+package sender
+
+import (
+	"fmt"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/mail"
+	"codeberg.org/sourdine/sourdine/mixing"
+)
+
+// Status is what a sender can say of itself. Counts are since its start.
+type Status struct {
+	Protected   bool     `json:"protected"`              // packets leave and return as they should
+	Reasons     []string `json:"reasons,omitempty"`      // why not
+	Warnings    []string `json:"warnings,omitempty"`     // what its user should know all the same
+	Entry       string   `json:"entry"`                  // its name
+	Connected   bool     `json:"connected"`              //
+	Epoch       uint64   `json:"epoch"`                  // of the consensus in use; 0: none
+	Slot        string   `json:"slot"`                   // time between two packets
+	Delay       string   `json:"delay,omitempty"`        // mean at each mix
+	Mixes       []int    `json:"mixes,omitempty"`        // in each layer
+	PacketsSent uint64   `json:"packets_sent"`           //
+	CoverSent   uint64   `json:"cover_packets_sent"`     // of those
+	SlotsMissed uint64   `json:"slots_missed"`           //
+	Answered    uint64   `json:"packets_answered"`       //
+	Stray       uint64   `json:"replies_unrecognised"`   //
+	Lost        int      `json:"packets_lost"`           // of the last RecentOf whose fate is known
+	RecentOf    int      `json:"packets_lost_of"`        //
+	Holding     bool     `json:"holding"`                // so many are lost that mail is held back
+	CanAccept   bool     `json:"can_accept"`             // the exit's key of the day is known
+	ClockOffset string   `json:"clock_offset,omitempty"` // how far this machine's clock is behind
+}
+
+// published is what other goroutines may see; guarded by Sender.mu.
+type published struct {
+	status    Status
+	link      error
+	view      error
+	consensus error
+	skew      time.Duration
+	offset    time.Duration
+	exit      directory.ExitInfo
+	exitKnown bool
+	keys      []mail.DayKey
+}
+
+// Status returns what the sender can say of itself now.
+func (s *Sender) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := &s.public
+	st := p.status
+	for _, k := range p.keys {
+		st.CanAccept = st.CanAccept || k.Day == mailDay(time.Now().Add(p.offset))
+	}
+	reason := func(format string, args ...any) { st.Reasons = append(st.Reasons, fmt.Sprintf(format, args...)) }
+	switch {
+	case !st.Connected && p.link != nil:
+		reason("not connected: %v", p.link)
+	case !st.Connected:
+		reason("connecting to the entry")
+	case p.view != nil && p.consensus != nil:
+		reason("silent: %v; %v", p.view, p.consensus)
+	case p.view != nil:
+		reason("silent: %v", p.view)
+	case st.Answered == 0:
+		reason("no reply has come back yet")
+	case st.Holding:
+		reason("%d of the last %d packets were lost, so mail is held back and only cover is sent", st.Lost, st.RecentOf)
+	}
+	st.Protected = len(st.Reasons) == 0
+	if p.offset != 0 {
+		st.ClockOffset = p.offset.Round(time.Second).String()
+		st.Warnings = append(st.Warnings, fmt.Sprintf("this machine's clock is %v behind the network's; set it", p.offset.Round(time.Second)))
+	} else if p.skew > time.Minute {
+		st.Warnings = append(st.Warnings, fmt.Sprintf("this machine's clock is %v ahead of the entry's; if it is wrong, set it", p.skew.Round(time.Second)))
+	}
+	return st
+}
+
+// publish copies what the loop knows, once a slot.
+func (s *Sender) publish(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := &s.public.status
+	st.Entry = s.guards.entry.Name
+	st.Slot = s.slot.String()
+	st.Lost, st.RecentOf = s.outbox.Loss()
+	st.Holding = s.outbox.Holding()
+	st.Epoch, st.Delay, st.Mixes = 0, "", nil
+	if v := s.newest(now); v != nil {
+		st.Epoch, st.Delay = v.Epoch, v.Delay.String()
+		for _, layer := range v.Layers {
+			st.Mixes = append(st.Mixes, len(layer))
+		}
+	}
+}
+
+// set changes what is published.
+func (s *Sender) set(change func(p *published)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.public)
+}
+
+func (s *Sender) setLink(err error) {
+	s.set(func(p *published) { p.link, p.status.Connected = err, err == nil })
+}
+func (s *Sender) setSkew(d time.Duration)   { s.set(func(p *published) { p.skew = d }) }
+func (s *Sender) setOffset(d time.Duration) { s.set(func(p *published) { p.offset = d }) }
+func (s *Sender) setConsensus(err error)    { s.set(func(p *published) { p.consensus = err }) }
+func (s *Sender) setExit(e directory.ExitInfo) {
+	s.set(func(p *published) {
+		if p.exitKnown && !e.SigningKey.Equal(p.exit.SigningKey) {
+			p.keys = nil
+		}
+		p.exit, p.exitKnown = e, true
+	})
+}
+func (s *Sender) setView(err error) { s.set(func(p *published) { p.view = err }) }
+func (s *Sender) countMissed()      { s.set(func(p *published) { p.status.SlotsMissed++ }) }
+func (s *Sender) countStray()       { s.set(func(p *published) { p.status.Stray++ }) }
+func (s *Sender) countAnswered()    { s.set(func(p *published) { p.status.Answered++ }) }
+func (s *Sender) countSent(k mixing.Kind) {
+	s.set(func(p *published) {
+		p.status.PacketsSent++
+		if k == mixing.Cover {
+			p.status.CoverSent++
+		}
+	})
+}
+
+// keptKeys bounds the exit's keys that are remembered: yesterday's is not used.
+const keptKeys = 4
+
+func (s *Sender) setKey(k mail.DayKey) {
+	s.set(func(p *published) {
+		for _, have := range p.keys {
+			if have.ID == k.ID {
+				return
+			}
+		}
+		p.keys = append(p.keys, k)
+		if len(p.keys) > keptKeys {
+			p.keys = p.keys[1:]
+		}
+	})
+}
+
+func (s *Sender) currentExit() (directory.ExitInfo, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.public.exit, s.public.exitKnown
+}

@@ -1,0 +1,216 @@
+package submission
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/internal/keyring"
+	"codeberg.org/sourdine/sourdine/mail"
+	"github.com/emersion/go-smtp"
+)
+
+const (
+	// A session may be silent, and one mail may take, this long (RFC 5321 section 4.5.3.2.7).
+	readTimeout  = 5 * time.Minute
+	writeTimeout = time.Minute
+
+	// Connections at a time. Mail programs open a few; each costs at most a mail and a line of memory.
+	maxConnections = 20
+
+	// Bytes in a line before go-smtp hangs up. Far more than mail.Read takes, so that a long line is refused by
+	// an answer its writer can read.
+	maxLine = 1 << 20
+)
+
+// Config says where the server listens and for whom. At least one of Listen, ListenTLS and Socket is set.
+type Config struct {
+	Listen      string      // "127.0.0.1:1587": IP address and port where TLS begins with STARTTLS
+	ListenTLS   string      // "127.0.0.1:1465": IP address and port where TLS begins at once (RFC 8314)
+	Socket      string      // path of a unix socket, where no TLS is needed
+	AllowRemote bool        // take addresses that are not loopback
+	TLS         *tls.Config // with a certificate; needed by Listen and ListenTLS
+
+	Hostname      string       // what the greeting says; default "localhost"
+	User          string       // the one user name
+	MaxBytes      func() int64 // limit of a submitted mail with its header; asked anew for each mail
+	MaxRecipients int          // RCPT commands in one mail; at most, and by default, mail.MaxRecipients
+}
+
+// Letter is one submission, checked and scrubbed.
+type Letter struct {
+	Key        *keyring.Key   // the user's, unlocked; valid until the Accepter returns
+	MessageID  string         // as submitted, may be empty; for recognising repetitions, never sent on
+	Recipients []mail.Address // 1 to mail.MaxRecipients, each once, sorted
+	Message    *mail.Message
+	Digest     [32]byte // SHA-256 of all of the above but the key: equal for a repeated submission
+}
+
+// Accepter takes responsibility for a letter. When it returns nil the letter survives a power cut. It returns
+// *Temporary or *Permanent to choose the mail program's answer; other errors mean "try again later" and are
+// logged, so they hold nothing personal.
+type Accepter func(ctx context.Context, l *Letter) error
+
+// Temporary asks the mail program to try again later. Zero Code and Enhanced stand for 451 4.3.0.
+type Temporary struct {
+	Code     int    // 400 to 499
+	Enhanced [3]int // RFC 3463, 4.x.y
+	Text     string // for the user; becomes one line of at most 450 bytes of ASCII
+}
+
+func (e *Temporary) Error() string { return e.Text }
+
+// Permanent tells the mail program to give up. Zero Code and Enhanced stand for 554 5.6.0.
+type Permanent struct {
+	Code     int    // 500 to 599
+	Enhanced [3]int // RFC 3463, 5.x.y
+	Text     string // as in Temporary
+}
+
+func (e *Permanent) Error() string { return e.Text }
+
+// Server is the submission server.
+type Server struct {
+	cfg    Config
+	ring   *keyring.Ring
+	accept Accepter
+	log    *tally
+
+	ctx         context.Context // of the sessions; set by Serve
+	smtp        *smtp.Server
+	connections connections
+	attempts    backoff
+	starttls    net.Listener // nil unless configured
+	implicit    net.Listener
+	socket      net.Listener
+}
+
+// New checks the configuration and binds every listener, so that a port in use is known at once. The caller calls
+// Serve once, or Close.
+func New(cfg Config, ring *keyring.Ring, accept Accepter, log *slog.Logger) (*Server, error) {
+	if cfg.Hostname == "" {
+		cfg.Hostname = "localhost"
+	}
+	if cfg.MaxRecipients <= 0 || cfg.MaxRecipients > mail.MaxRecipients {
+		cfg.MaxRecipients = mail.MaxRecipients
+	}
+	switch {
+	case ring == nil || accept == nil || cfg.MaxBytes == nil:
+		return nil, errors.New("the submission server needs a key ring, an accepter and a size limit")
+	case cfg.User == "":
+		return nil, errors.New("no user name for mail programs: choose one")
+	case cfg.Listen == "" && cfg.ListenTLS == "" && cfg.Socket == "":
+		return nil, errors.New("nowhere to listen for mail programs: choose an address such as 127.0.0.1:1587")
+	case (cfg.Listen != "" || cfg.ListenTLS != "") && cfg.TLS == nil:
+		return nil, errors.New("no TLS certificate for mail programs: only the unix socket works without")
+	}
+	if cfg.TLS != nil {
+		cfg.TLS = cfg.TLS.Clone()
+		cfg.TLS.MinVersion = max(cfg.TLS.MinVersion, tls.VersionTLS12)
+	}
+	s := &Server{cfg: cfg, ring: ring, accept: accept, log: newTally(log), attempts: backoff{first: firstDelay}}
+	if err := s.listen(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
+	s.smtp.Domain = cfg.Hostname
+	s.smtp.TLSConfig = cfg.TLS
+	s.smtp.MaxRecipients = cfg.MaxRecipients
+	s.smtp.MaxLineLength = maxLine
+	s.smtp.ReadTimeout = readTimeout
+	s.smtp.WriteTimeout = writeTimeout
+	s.smtp.ErrorLog = s.log
+	// The session decides: go-smtp does not know that a unix socket is as good as TLS.
+	s.smtp.AllowInsecureAuth = true
+	// MaxMessageBytes stays 0, as go-smtp's refusal does not name the limit; the session's does.
+	return s, nil
+}
+
+// listen binds what the configuration names.
+func (s *Server) listen() (err error) {
+	if s.cfg.Listen != "" {
+		if s.starttls, err = listenTCP(s.cfg.Listen, s.cfg.AllowRemote); err != nil {
+			return fmt.Errorf("listening for mail programs (STARTTLS): %w", err)
+		}
+		s.starttls = &limitedListener{s.starttls, &s.connections, true}
+	}
+	if s.cfg.ListenTLS != "" {
+		if s.implicit, err = listenTCP(s.cfg.ListenTLS, s.cfg.AllowRemote); err != nil {
+			return fmt.Errorf("listening for mail programs (TLS): %w", err)
+		}
+		s.implicit = tls.NewListener(&limitedListener{s.implicit, &s.connections, false}, s.cfg.TLS)
+	}
+	if s.cfg.Socket != "" {
+		if s.socket, err = listenUnix(s.cfg.Socket); err != nil {
+			return fmt.Errorf("listening for mail programs (unix socket): %w", err)
+		}
+		s.socket = &limitedListener{s.socket, &s.connections, true}
+	}
+	return nil
+}
+
+func (s *Server) listeners() []net.Listener {
+	var all []net.Listener
+	for _, l := range []net.Listener{s.starttls, s.implicit, s.socket} {
+		if l != nil {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// Addrs returns the bound addresses of Listen and ListenTLS, nil where there is none. They tell the port where
+// the configuration asked for port 0.
+func (s *Server) Addrs() (starttls, implicit net.Addr) {
+	if s.starttls != nil {
+		starttls = s.starttls.Addr()
+	}
+	if s.implicit != nil {
+		implicit = s.implicit.Addr()
+	}
+	return
+}
+
+// Serve runs until ctx ends, then returns nil once every session is over: mails being read are dropped, a letter
+// with the Accepter is answered. It returns an error if a listener fails.
+func (s *Server) Serve(ctx context.Context) error {
+	var end context.CancelFunc
+	s.ctx, end = context.WithCancel(ctx)
+	defer end()
+	listeners := s.listeners()
+	stopped := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { stopped <- s.smtp.Serve(l) }()
+	}
+	var err error
+	left := len(listeners)
+	select {
+	case <-ctx.Done():
+	case err = <-stopped:
+		left--
+	}
+	// In this order, no connection can come in while the last ones are waited for.
+	end()
+	s.Close()
+	for range left {
+		<-stopped
+	}
+	s.connections.drain()
+	s.smtp.Shutdown(context.Background())
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("listening for mail programs: %w", err)
+	}
+	return nil
+}
+
+// Close stops listening. It is for a server that never came to Serve.
+func (s *Server) Close() {
+	for _, l := range s.listeners() {
+		l.Close()
+	}
+}
