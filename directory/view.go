@@ -79,18 +79,32 @@ func parseExitInfo(m map[string]any) (e ExitInfo, err error) {
 	e.From, _ = m["from"].(string)
 	key, _ := m["signing_key"].([]byte)
 	e.SigningKey = key
-	switch {
-	case err != nil:
-	case len(key) != ed25519.PublicKeySize:
-		err = errors.New("signing_key is not an Ed25519 key")
-	case CheckName(e.Operator) != nil:
-		err = errors.New("operator is not a name")
-	case len(e.From) == 0 || len(e.From) > 254:
-		err = errors.New("from is not an address")
-	case e.Expiry == 0 || e.Hold < 0 || e.MaxLoss <= 0 || e.MaxLoss > 1:
-		err = errors.New("expiry, hold or max_loss is out of bounds")
+	if err == nil {
+		err = e.Check()
 	}
 	return e, err
+}
+
+// maxExpiry bounds the epochs that an exit may keep a mail.
+const maxExpiry = 100_000
+
+// Check refuses promises that no gateway would believe.
+func (e *ExitInfo) Check() error {
+	switch {
+	case len(e.SigningKey) != ed25519.PublicKeySize:
+		return errors.New("signing_key is not an Ed25519 key")
+	case CheckName(e.Operator) != nil:
+		return errors.New("operator is not a name")
+	case len(e.From) == 0 || len(e.From) > 254:
+		return errors.New("from is not an address")
+	case e.Expiry == 0 || e.Expiry > maxExpiry:
+		return fmt.Errorf("expiry is not between 1 and %d epochs", maxExpiry)
+	case e.Hold < 0 || e.Hold > maxHold:
+		return fmt.Errorf("hold is not between 0 and %v", maxHold)
+	case e.MaxLoss <= 0 || e.MaxLoss > 1:
+		return errors.New("max_loss is not a share above 0 and at most 1")
+	}
+	return nil
 }
 
 // View is one epoch's consensus, checked.

@@ -200,6 +200,64 @@ func TestForgottenWhileInFlight(t *testing.T) {
 	}
 }
 
+// A fragment that waits a second time is ready when its second wait ends, not its first.
+func TestSecondWaitCounts(t *testing.T) {
+	early, late := 0, 0
+	for seed := range uint64(40) {
+		o := NewOutbox(Params{ResendMean: time.Hour, Window: 100, MaxLoss: 1}, newRand(seed))
+		o.Add(Parcel{ID: id(1), Fragments: 1})
+		ticket := send(t, o, start, Choice{Kind: Fragment, Parcel: id(1)})
+		o.Tick(start.Add(time.Minute))
+		f := &o.parcels[id(1)].fragments[0]
+		first := f.again
+		o.Answered(ticket)
+		o.Update(ticket, id(1), 0, false, false, start) // late: it is stored
+		cover := o.Sent(Choice{}, start)
+		o.Answered(cover)
+		o.Update(cover, id(1), 1, false, false, start) // and then forgotten
+		second := f.again
+		if second.After(first) {
+			late++
+			if c := o.Next(second.Add(-1)); c.Kind != Cover {
+				t.Fatal("the fragment is ready when its first wait ends")
+			}
+		} else {
+			early++
+		}
+		send(t, o, second, Choice{Kind: Fragment, Parcel: id(1)})
+		if c := o.Next(first.Add(1000 * time.Hour)); c.Kind != Cover {
+			t.Fatal("the fragment in flight is ready when its first wait ends")
+		}
+	}
+	if early == 0 || late == 0 {
+		t.Errorf("the second wait ends first in %d of 40 cases: one of the two is not tried", early)
+	}
+}
+
+// A caller that sends the same fragment twice, against the rules, loses nothing by it: the fragment
+// stays in flight until the second packet's fate is known.
+func TestSameFragmentSentTwice(t *testing.T) {
+	fragment := Choice{Kind: Fragment, Parcel: id(1)}
+	for _, lost := range []bool{true, false} {
+		o := NewOutbox(Params{ResendMean: time.Hour, Window: 100, MaxLoss: 1}, newRand(6))
+		o.Add(Parcel{ID: id(1), Fragments: 1})
+		first := send(t, o, start, fragment)
+		o.Sent(fragment, start.Add(time.Hour))
+		if lost {
+			o.Tick(start.Add(time.Minute))
+		} else {
+			o.Answered(first)
+		}
+		if f := o.parcels[id(1)].fragments[0]; f.state != flying {
+			t.Errorf("first packet lost %v: the fragment is in state %d, want in flight", lost, f.state)
+		}
+		o.Tick(start.Add(time.Hour))
+		if f := o.parcels[id(1)].fragments[0]; f.state != waiting {
+			t.Errorf("second packet lost: the fragment is in state %d, want waiting", f.state)
+		}
+	}
+}
+
 // A packet made ready before its slot leaves even if an answer has made it needless since.
 func TestNeedlessPacket(t *testing.T) {
 	o := NewOutbox(params, newRand(7))

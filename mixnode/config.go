@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"codeberg.org/sourdine/sourdine/directory"
-	files "codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
 )
 
-// Config is a node's TOML file. Paths are relative to the file.
+// Config is what a node's TOML file says to the node; an exit's file has a
+// section for its handler besides. Paths are relative to the file.
 type Config struct {
 	Role     directory.Role `toml:"role"` // mix, entry or exit
 	Name     string         `toml:"name"`
@@ -22,71 +21,13 @@ type Config struct {
 	Network  string         `toml:"network"`        // the network file
 	State    string         `toml:"state"`          // the directory of keys and state
 	KeysSeal string         `toml:"keys"`           // "plain": see katzenpost.CheckPlain
-	Exit     *Exit          `toml:"exit,omitempty"`
 }
 
-// Exit is what an exit's TOML file says besides. The node passes it on: it is
-// the handler that reads mail.
-type Exit struct {
-	From       string        `toml:"from"`        // the address all mail comes from
-	Hold       time.Duration `toml:"hold"`        // mean time between a mail's arrival and its delivery
-	Retry      time.Duration `toml:"retry"`       // mean time before the first retry
-	Expiry     uint64        `toml:"expiry"`      // epochs that a mail is tried at most
-	MaxLoss    float64       `toml:"max_loss"`    // share of lost packets above which gateways hold fragments back
-	Space      int64         `toml:"space"`       // bytes that incomplete mails may take
-	RelayTo    string        `toml:"relay"`       // host:port of the SMTP server that takes the mail
-	RelayTLS   string        `toml:"relay_tls"`   // none, starttls or tls
-	RelayHello string        `toml:"relay_hello"` // the name given in EHLO
-	RelayUser  string        `toml:"relay_user,omitempty"`
-	RelayPass  string        `toml:"relay_password_file,omitempty"`
-}
-
-// DefaultExit is what `node init` writes for an exit.
-func DefaultExit(from, relay string) *Exit {
-	return &Exit{
-		From: from, Hold: time.Hour, Retry: 20 * time.Minute, Expiry: 120, MaxLoss: 0.2, Space: 1 << 30,
-		RelayTo: relay, RelayTLS: "starttls", RelayHello: "localhost",
-	}
-}
-
-// Load reads a configuration and makes its paths absolute.
-func Load(path string) (*Config, error) {
-	c := new(Config)
-	if err := files.Load(path, c); err != nil {
-		return nil, err
-	}
-	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	base, err := filepath.Abs(filepath.Dir(path))
-	if err != nil {
-		return nil, err
-	}
-	paths := []*string{&c.Network, &c.State}
-	if c.Exit != nil && c.Exit.RelayPass != "" {
-		paths = append(paths, &c.Exit.RelayPass)
-	}
-	for _, p := range paths {
-		if *p == "" {
-			return nil, fmt.Errorf("%s: network and state must each be set", path)
-		}
-		if !filepath.IsAbs(*p) {
-			*p = filepath.Join(base, *p)
-		}
-	}
-	return c, nil
-}
-
-func (c *Config) check() error {
+// Check validates a configuration that was read from a file in dir, and makes
+// its paths absolute.
+func (c *Config) Check(dir string) error {
 	switch c.Role {
-	case directory.RoleMix, directory.RoleEntry:
-		if c.Exit != nil {
-			return fmt.Errorf("a node of role %s has no section [exit]", c.Role)
-		}
-	case directory.RoleExit:
-		if c.Exit == nil {
-			return errors.New("a node of role exit needs a section [exit]")
-		}
+	case directory.RoleMix, directory.RoleEntry, directory.RoleExit:
 	default:
 		return fmt.Errorf("role %q is none of mix, entry, exit", c.Role)
 	}
@@ -102,6 +43,14 @@ func (c *Config) check() error {
 	if c.Bind != "" {
 		if err := directory.CheckAddress(c.Bind); err != nil {
 			return fmt.Errorf("bind: %w", err)
+		}
+	}
+	for _, p := range []*string{&c.Network, &c.State} {
+		if *p == "" {
+			return errors.New("network and state must each be set")
+		}
+		if !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
 		}
 	}
 	return katzenpost.CheckPlain(c.KeysSeal)

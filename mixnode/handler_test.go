@@ -1,0 +1,138 @@
+package mixnode
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/katzenpost/katzenpost/server/cborplugin"
+)
+
+// lines collects what a handler logs.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// start brings up both ends of a handler in one process.
+func start(t *testing.T, ctx context.Context, handle func([]byte) []byte) (w *watch, log *lines, ended chan error, engine net.Conn) {
+	t.Helper()
+	log = new(lines)
+	h := &Handler{Dir: t.TempDir(), Log: log}
+	w, err := h.listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.close)
+	node, err := DialNode(h.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := node.Write([]byte("a line\n")); err != nil {
+		t.Fatal(err)
+	}
+	ended = make(chan error, 1)
+	go func() { ended <- node.Serve(ctx, handle) }()
+	// The engine retries until the handler listens.
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if engine, err = net.Dial("unix", filepath.Join(h.Dir, requestSocket)); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Cleanup(func() { engine.Close() })
+	return w, log, ended, engine
+}
+
+func wait[T any](t *testing.T, c <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(10 * time.Second):
+		t.Fatalf("%s did not happen", what)
+	}
+	return v
+}
+
+func TestHandlerAnswersRequests(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	w, log, ended, engine := start(t, ctx, func(b []byte) []byte {
+		if string(b) == "garbage" {
+			return nil
+		}
+		return append([]byte("re: "), b...)
+	})
+	encode, decode := cbor.NewEncoder(engine), cbor.NewDecoder(engine)
+	for _, r := range []cborplugin.Request{
+		{IsParametersRequest: true},
+		{ID: 1, Payload: []byte("no reply block")},
+		{ID: 2, Payload: []byte("garbage"), SURB: []byte("block")},
+		{ID: 3, Payload: []byte("question"), SURB: []byte("block"), Delay: time.Second},
+	} {
+		if err := encode.Encode(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var answer cborplugin.Response
+	if err := decode.Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	if answer.ID != 3 || string(answer.Payload) != "re: question" || string(answer.SURB) != "block" || answer.Delay != time.Second {
+		t.Errorf("answer %+v", answer)
+	}
+	cancel()
+	if err := wait(t, ended, "the handler's end"); err != nil {
+		t.Error(err)
+	}
+	wait(t, w.gone(), "the node's notice of the handler's end")
+	if !strings.Contains(log.String(), "a line") {
+		t.Errorf("the node's log is %q", log.String())
+	}
+}
+
+// A handler whose node is gone ends, so that it does not keep its store locked.
+func TestHandlerEndsWithItsNode(t *testing.T) {
+	_, _, ended, engine := start(t, t.Context(), func([]byte) []byte { return nil })
+	engine.Close()
+	if err := wait(t, ended, "the handler's end"); err == nil {
+		t.Error("the lost connection is no error")
+	}
+}
+
+func TestEngineGarbageEndsTheHandler(t *testing.T) {
+	_, _, ended, engine := start(t, t.Context(), func([]byte) []byte { return nil })
+	if _, err := engine.Write(bytes.Repeat([]byte{0xff}, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if err := wait(t, ended, "the handler's end"); err == nil {
+		t.Error("garbage is no error")
+	}
+}
+
+func TestSocketPathTooLong(t *testing.T) {
+	h := &Handler{Dir: "/" + strings.Repeat("x", 120), Log: new(lines)}
+	if _, err := h.listen(); err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("error %v", err)
+	}
+}
