@@ -332,7 +332,7 @@ func (o *Office) end(w *writer, id mail.ParcelID) (expired uint64) {
 		w.forget(id)
 		return 0
 	}
-	p.End = p.Expires + o.memory()
+	p.End = p.Expires + mail.Memory(o.cfg.Expiry)
 	if p.Phase == incomplete {
 		w.dropFragments(id, &p)
 		p.Have = 0

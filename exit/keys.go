@@ -212,12 +212,12 @@ func (o *Office) rotate() error {
 		name, last := binary.BigEndian.AppendUint32(nil, day), key.last.Load()
 		switch {
 		case last == 0:
-			last = o.now() + o.cfg.Expiry + o.memory()
+			last = o.now() + o.cfg.Expiry + mail.Memory(o.cfg.Expiry)
 			if err := o.write(func(w *writer) { w.save(days, name, last, nil) }); err != nil {
 				return fmt.Errorf("retiring a day key: %w", err)
 			}
 			key.last.Store(last)
-		case o.now() > last+o.memory() && !k.needed(key.ID):
+		case o.now() > last+mail.Memory(o.cfg.Expiry) && !k.needed(key.ID):
 			if err := erase(keyFile(k.dir, day)); err != nil {
 				return fmt.Errorf("erasing a day key: %w", err)
 			}

@@ -203,10 +203,6 @@ func (o *Office) unwritten(err error) {
 	o.note("writing to disk", err)
 }
 
-// memory is for how many epochs a parcel is remembered beyond its expiry, so
-// that its gateway's last question finds an answer.
-func (o *Office) memory() uint64 { return max(2, o.cfg.Expiry/4) }
-
 // Handle answers one request with a reply of the same length. It returns nil,
 // for no answer, if the request is malformed or the store cannot be read.
 func (o *Office) Handle(request []byte) []byte {

@@ -105,7 +105,12 @@ func (c *Config) Dir() string { return c.dir }
 
 // Keyring opens the user's key file.
 func (c *Config) Keyring() (*keyring.Ring, error) {
-	return keyring.Open(filepath.Join(c.dir, keysName))
+	path := filepath.Join(c.dir, keysName)
+	ring, err := keyring.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return ring, nil
 }
 
 // LoadNetwork reads the network file and checks that its authorities signed it.

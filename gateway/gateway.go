@@ -51,6 +51,8 @@ type Gateway struct {
 	size    int // of a request
 	log     *slog.Logger
 	rng     func() *rand.Rand
+
+	exitExpiry func() uint64 // epochs that the exit lets a mail live; 0: not known
 }
 
 // Run runs the gateway until ctx ends.
@@ -70,6 +72,7 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 	if err != nil {
 		return err
 	}
+	g.exitExpiry = g.sender.ExitExpiry
 	certificate, _, err := submission.Certificate(c.dir)
 	if err != nil {
 		return err
@@ -127,8 +130,9 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 	if err != nil {
 		return err
 	}
+	life := min(g.cfg.Expiry, exit.Expiry)
 	parcel := &mail.Parcel{
-		Expires:    g.network.Epoch(now) + min(g.cfg.Expiry, exit.Expiry),
+		Expires:    g.network.Epoch(now) + life,
 		Date:       uint32(now.Unix() / 86400),
 		Recipients: l.Recipients,
 		Message:    *l.Message,
@@ -147,7 +151,7 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 	}
 	m := queue.Mail{
 		ID: sealed.ID, Key: sealed.Key, Expires: sealed.Expires, Fragments: sealed.Fragments(g.size),
-		Queries: g.moments(now, parcel.Expires, sealed.Fragments(g.size), exit.Hold),
+		Queries: g.moments(now, parcel.Expires, life, sealed.Fragments(g.size), exit.Hold),
 		State:   mail.StateUnknown, Waiting: len(l.Recipients),
 		Card: card, Tag: l.Key.Tag(tagLabel, l.Digest[:]),
 	}
@@ -169,21 +173,19 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 }
 
 // moments draws when a mail's state is asked for: from when it can be delivered
-// at the earliest until its expiry, and once soon after.
-func (g *Gateway) moments(now time.Time, expires uint64, fragments int, hold time.Duration) []time.Time {
+// at the earliest until its expiry, life epochs away, and once soon after, while
+// the exit still tells.
+func (g *Gateway) moments(now time.Time, expires, life uint64, fragments int, hold time.Duration) []time.Time {
 	p := g.network.Parameters
 	transit := time.Duration(fragments)*p.Slot + time.Duration(2*p.Layers)*p.Delay
 	end := directory.EpochStart(expires+1, p.Epoch)
-	return mixing.Moments(g.rng(), now.Add(transit+hold/2), end, g.afterExpiry()/2, questions)
+	grace := time.Duration(mail.Memory(life)) * p.Epoch / 2
+	return mixing.Moments(g.rng(), now.Add(transit+hold/2), end, grace, questions)
 }
 
-// afterExpiry is how long after a mail's expiry its exit still tells its fate.
-func (g *Gateway) afterExpiry() time.Duration {
-	return time.Duration(ExitMemory(g.cfg.Expiry)) * g.network.Parameters.Epoch
-}
-
-// ExitMemory is how many epochs an exit remembers a mail beyond its expiry.
-func ExitMemory(expiry uint64) uint64 { return max(2, expiry/4) }
+// told is for how many epochs beyond a mail's expiry the exit surely still knows
+// it: at least as long as for the life that a mail is given now.
+func (g *Gateway) told() uint64 { return mail.Memory(min(g.cfg.Expiry, g.exitExpiry())) }
 
 func (g *Gateway) card(l *submission.Letter) ([]byte, error) {
 	card := Card{Subject: l.Message.Subject}
@@ -230,9 +232,11 @@ func (g *Gateway) Answered(r *mail.Reply) {
 		if m.Final || (responsible(m.State) && !responsible(r.State)) {
 			return // an answer that others overtook
 		}
-		if late := g.network.Epoch(time.Now()) > m.Expires; late && !responsible(m.State) && !responsible(r.State) {
-			// The exit tells the fate of what it had for some time after its
-			// expiry, and takes nothing any more: this mail never got there whole.
+		epoch := g.network.Epoch(time.Now())
+		late := epoch > m.Expires && epoch <= m.Expires+g.told()
+		if late && !responsible(m.State) && !responsible(r.State) {
+			// The exit still knows what it had, and takes nothing any more: this
+			// mail never got there whole.
 			m.Expired, m.Waiting, m.Final = m.Expired+m.Waiting, 0, true
 			return
 		}
@@ -340,7 +344,7 @@ func (g *Gateway) tend(ctx context.Context) error {
 		case <-tick.C:
 		}
 		epoch := g.network.Epoch(time.Now())
-		for _, id := range g.giveUp(func(m *queue.Mail) bool { return epoch > m.Expires+ExitMemory(g.cfg.Expiry) }) {
+		for _, id := range g.giveUp(func(m *queue.Mail) bool { return epoch > m.Expires+mail.Memory(g.cfg.Expiry) }) {
 			g.sender.Remove(ctx, id)
 		}
 		if keep := remembered * g.cfg.Expiry; epoch > keep {

@@ -31,7 +31,7 @@ func newGateway(t *testing.T) (*Gateway, *keyring.Key) {
 	}
 	t.Cleanup(func() { q.Close() })
 	return &Gateway{
-		cfg: &Config{Expiry: 120}, ring: ring, queue: q, size: 30_000, rng: newRand,
+		cfg: &Config{Expiry: 120}, ring: ring, queue: q, size: 30_000, rng: newRand, exitExpiry: func() uint64 { return 120 },
 		network: &directory.Network{Parameters: directory.DefaultParameters()},
 		log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, key
@@ -139,12 +139,12 @@ func TestMoments(t *testing.T) {
 	now := time.Now()
 	expires := g.network.Epoch(now) + 120
 	for range 100 {
-		list := g.moments(now, expires, 1, time.Hour)
+		list := g.moments(now, expires, 120, 1, time.Hour)
 		end := directory.EpochStart(expires+1, time.Hour)
 		if len(list) != questions || list[0].Before(now.Add(30*time.Minute)) {
 			t.Fatalf("moments %v from %v", list, now)
 		}
-		if last := list[questions-1]; last.Before(end) || last.After(end.Add(g.afterExpiry())) {
+		if last := list[questions-1]; last.Before(end) || last.After(end.Add(30*time.Hour)) {
 			t.Fatalf("the last question is asked at %v, the mail expires at %v", last, end)
 		}
 	}

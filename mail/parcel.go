@@ -22,8 +22,9 @@ const (
 // year (RFC 5322 section 3.3).
 const maxDate = 2932896
 
-// Message is the canonical content of a mail. Both fields are valid UTF-8 in
-// Unicode normalisation form C without control or invisible characters.
+// Message is the canonical content of a mail, as [Read] makes it. Both fields are
+// valid UTF-8 in Unicode normalisation form C, without control characters and
+// without invisible ones that change nothing a reader sees.
 //
 // Subject is one line of at most MaxSubject bytes, with single spaces. Body
 // has LF line ends, no spaces at the end of a line, and unless it is empty
@@ -35,7 +36,7 @@ type Message struct {
 
 // Parcel is one mail with all its recipients, as the exit gets to read it.
 type Parcel struct {
-	Expires    uint64                // epoch after whose end the exit stops trying
+	Expires    uint64                // the last epoch in which the exit tries to deliver it
 	MessageID  [MessageIDLength]byte // random, from crypto/rand
 	Date       uint32                // days since 1970-01-01 UTC
 	Recipients []Address             // 1 to MaxRecipients, each once
@@ -53,7 +54,7 @@ func (p *Parcel) Size() int {
 }
 
 // marshal writes the plaintext of p, padded with zeros to size bytes. Expires
-// is not in it: the seal binds it (see sealInfo).
+// is not in it: it goes with every fragment, and the seal binds it.
 func (p *Parcel) marshal(size int) ([]byte, error) {
 	if err := p.check(); err != nil {
 		return nil, err

@@ -41,8 +41,8 @@ const (
 const sealLabel = "sourdine parcel v1"
 
 // Buckets are the numbers of fragments a sealed parcel may have, ascending, so
-// that a parcel's size says little about the mail's. A bucket wastes at most half
-// of itself.
+// that a parcel's size says little about the mail's: each is at most twice the one
+// before it.
 var Buckets = []int{1, 2, 3, 4, 6, 8, 12, 16, 24, 36}
 
 // MaxFragments is the largest of Buckets.

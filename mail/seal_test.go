@@ -137,7 +137,7 @@ func TestBuckets(t *testing.T) {
 	}
 	for i := 1; i < len(Buckets); i++ {
 		if Buckets[i] > 2*Buckets[i-1] {
-			t.Errorf("the bucket %d is more than half empty for the smallest parcel in it", Buckets[i])
+			t.Errorf("the bucket %d is more than twice the one before it", Buckets[i])
 		}
 	}
 	key, _ := newKey(t, 1)

@@ -144,7 +144,7 @@ func isInvisible(r rune) bool {
 func isJoiner(r rune) bool { return r == '\u200c' || r == '\u200d' }
 
 // joins reports whether a joiner behind base is part of the spelling (Unicode
-// 15.0 sections 9.2 and 12.1) or of an emoji sequence (UTS 51 section 2.2).
+// 15.0 sections 9.2 and 12.1) or of an emoji sequence (UTS 51, definition 16).
 func joins(base rune) bool {
 	return unicode.In(base, unicode.Arabic, unicode.Syriac, unicode.Mongolian, unicode.Nko,
 		unicode.Devanagari, unicode.Bengali, unicode.Gurmukhi, unicode.Gujarati, unicode.Oriya,
@@ -153,7 +153,7 @@ func joins(base rune) bool {
 		unicode.Is(unicode.So, base) || isSkinTone(base)
 }
 
-// isSkinTone reports whether r is an emoji modifier (UTS 51 section 1.4.4).
+// isSkinTone reports whether r is an emoji modifier (UTS 51, definition 11).
 func isSkinTone(r rune) bool { return 0x1f3fb <= r && r <= 0x1f3ff }
 
 // varies reports whether the variation selector at the beginning of rest

@@ -153,3 +153,10 @@ func (s *Sender) currentExit() (directory.ExitInfo, bool) {
 	defer s.mu.Unlock()
 	return s.public.exit, s.public.exitKnown
 }
+
+// ExitExpiry returns how many epochs the exit lets a mail live, or 0 before that
+// is known.
+func (s *Sender) ExitExpiry() uint64 {
+	exit, _ := s.currentExit()
+	return exit.Expiry
+}
