@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/BurntSushi/toml"
+	"github.com/spf13/cobra"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/directory/authority"
+	"codeberg.org/sourdine/sourdine/gateway"
+	"codeberg.org/sourdine/sourdine/internal/config"
+	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+)
+
+func authorityCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "authority -c FILE",
+		Short: "Run a directory authority",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := authority.Load(path)
+			if err != nil {
+				return err
+			}
+			n, err := gateway.TrustedNetwork(c.Network)
+			if err != nil {
+				return err
+			}
+			if err := katzenpost.SetEpoch(n.Parameters.Epoch); err != nil {
+				return err
+			}
+			return authority.Run(cmd.Context(), c, n, logger())
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.AddCommand(authorityInitCommand(), authorityAdmitCommand())
+	return cmd
+}
+
+// memberFlags are what `authority init` and `node init` ask alike.
+type memberFlags struct {
+	member directory.Member
+	bind   string
+	plain  bool
+}
+
+func (f *memberFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.member.Name, "name", "", "`name` in the network: a-z, 0-9 and hyphens")
+	cmd.Flags().StringVar(&f.member.Operator, "operator", "", "`name` of who runs it; no user's entry and exit have the same")
+	cmd.Flags().StringVar(&f.member.Address, "address", "", "`IP:port` at which others reach it")
+	cmd.Flags().StringVar(&f.bind, "bind", "", "`IP:port` to listen on, if it is not the address")
+	cmd.Flags().BoolVar(&f.plain, "plain-keys", false, "accept that the keys lie unsealed in the directory: whoever reads the disk can be this member")
+	for _, name := range []string{"name", "operator", "address"} {
+		_ = cmd.MarkFlagRequired(name)
+	}
+}
+
+// create makes the directory, the keys and the public file of a member, and
+// returns the public file's path. conf is written as its configuration, last.
+func (f *memberFlags) create(dir, configName, heading string, conf any) (string, error) {
+	if !f.plain {
+		return "", katzenpost.CheckPlain("")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(filepath.Join(dir, configName)); err == nil {
+		return "", fmt.Errorf("%s is in use already: choose another directory", dir)
+	}
+	keys, err := katzenpost.CreateKeys(filepath.Join(dir, stateName))
+	if err != nil {
+		return "", err
+	}
+	f.member.SetKeys(keys.IdentityPublic, keys.LinkPublic)
+	public, err := f.member.Sign(keys.Identity)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, f.member.Name+".member")
+	if err := config.WriteFile(path, public, 0o644); err != nil {
+		return "", err
+	}
+	var text bytes.Buffer
+	text.WriteString(heading)
+	if err := toml.NewEncoder(&text).Encode(conf); err != nil {
+		return "", err
+	}
+	return path, config.WriteFile(filepath.Join(dir, configName), text.Bytes(), 0o600)
+}
+
+// Names in a member's directory.
+const (
+	stateName         = "state"
+	networkFileName   = "network.toml"
+	authorityFileName = "authority.toml"
+	nodeFileName      = "node.toml"
+)
+
+func authorityInitCommand() *cobra.Command {
+	var f memberFlags
+	p := directory.DefaultParameters()
+	cmd := &cobra.Command{
+		Use:   "init DIR",
+		Short: "Make an authority's keys, configuration and public file",
+		Long: `Make an authority's keys, configuration and public file.
+
+All authorities of a network must be given the same --epoch, --slot, --delay,
+--layers, --scheme and --payload.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.member.Role, f.member.Parameters = directory.RoleAuthority, &p
+			public, err := f.create(args[0], authorityFileName, "# A Sourdine directory authority.\n\n", authority.Config{
+				Name: f.member.Name, Address: f.member.Address, Bind: f.bind,
+				Network: networkFileName, Members: "members", State: stateName, KeysSeal: "plain",
+			})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), `Made the authority %s in %s.
+
+Give its public file to the other authorities:
+  %s
+When the network file is made and signed, put it at %s, admit the
+nodes with `+"`sourdine authority admit`"+`, and start:
+  sourdine authority -c %s
+`, f.member.Name, args[0], public, filepath.Join(args[0], networkFileName), filepath.Join(args[0], authorityFileName))
+			return nil
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().DurationVar(&p.Epoch, "epoch", p.Epoch, "time between two consensus documents")
+	cmd.Flags().DurationVar(&p.Slot, "slot", p.Slot, "time between two packets of a gateway")
+	cmd.Flags().DurationVar(&p.Delay, "delay", p.Delay, "mean delay at each mix")
+	cmd.Flags().IntVar(&p.Layers, "layers", p.Layers, "layers of mixes")
+	cmd.Flags().StringVar(&p.Scheme, "scheme", p.Scheme, "key exchange of the packets")
+	cmd.Flags().IntVar(&p.Payload, "payload", p.Payload, "bytes of user payload in a packet")
+	return cmd
+}
+
+func authorityAdmitCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "admit -c FILE MEMBER...",
+		Short: "Let nodes into the network, by their public files",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := authority.Load(path)
+			if err != nil {
+				return err
+			}
+			for _, name := range args {
+				b, err := config.Read(name)
+				if err != nil {
+					return err
+				}
+				m, err := c.Admit(b)
+				if err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "admitted %s %s, run by %s, key %x\n", m.Role, m.Name, m.Operator, m.ID())
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "The authority counts with them from its next start. Restart it in the last three eighths of an epoch, and no two authorities in the same epoch.")
+			return nil
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"codeberg.org/sourdine/sourdine/gateway"
+	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+)
+
+func gatewayCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "gateway -c FILE",
+		Short: "Run the gateway between your mail program and the network",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := gateway.Load(path)
+			if err != nil {
+				return err
+			}
+			n, err := c.LoadNetwork()
+			if err != nil {
+				return err
+			}
+			if err := katzenpost.SetEpoch(n.Parameters.Epoch); err != nil {
+				return err
+			}
+			return gateway.Run(cmd.Context(), c, n, logger())
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.AddCommand(gatewayInitCommand())
+	return cmd
+}
+
+// passwordFlags say where a password comes from; without them it is asked for.
+type passwordFlags struct {
+	file string
+	fd   int
+}
+
+func (f *passwordFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.file, "password-file", "", "read the password from the first line of this `file`")
+	cmd.Flags().IntVar(&f.fd, "password-fd", -1, "read the password from the first line of this file `descriptor`")
+	cmd.MarkFlagsMutuallyExclusive("password-file", "password-fd")
+}
+
+func (f *passwordFlags) given() bool { return f.file != "" || f.fd >= 0 }
+
+// maxPassword bounds a password, in bytes.
+const maxPassword = 1024
+
+// read returns the password, asking for it at the terminal if need be, twice if
+// it is a new one.
+func (f *passwordFlags) read(isNew bool) ([]byte, error) {
+	var in io.Reader
+	switch {
+	case f.file != "":
+		file, err := os.Open(f.file)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		in = file
+	case f.fd >= 0:
+		file := os.NewFile(uintptr(f.fd), "password")
+		if file == nil {
+			return nil, fmt.Errorf("file descriptor %d is not open", f.fd)
+		}
+		defer file.Close()
+		in = file
+	case !term.IsTerminal(int(os.Stdin.Fd())):
+		return nil, errors.New("there is no terminal to ask for the password: use --password-file or --password-fd")
+	default:
+		return askPassword(isNew)
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxPassword+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the password: %w", err)
+	}
+	if i := bytes.IndexAny(b, "\r\n"); i >= 0 {
+		b = b[:i]
+	}
+	return checkPassword(b)
+}
+
+func checkPassword(b []byte) ([]byte, error) {
+	if len(b) == 0 {
+		return nil, errors.New("the password is empty")
+	}
+	if len(b) > maxPassword {
+		return nil, fmt.Errorf("the password is longer than %d bytes", maxPassword)
+	}
+	return b, nil
+}
+
+func askPassword(isNew bool) ([]byte, error) {
+	ask := func(prompt string) ([]byte, error) {
+		fmt.Fprint(os.Stderr, prompt)
+		defer fmt.Fprintln(os.Stderr)
+		return term.ReadPassword(int(os.Stdin.Fd()))
+	}
+	prompt := "Password: "
+	if isNew {
+		prompt = "New password for your mail program: "
+	}
+	first, err := ask(prompt)
+	if err != nil {
+		return nil, err
+	}
+	if isNew {
+		again, err := ask("The same again: ")
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(first, again) {
+			return nil, errors.New("the two passwords differ: try again")
+		}
+	}
+	return checkPassword(first)
+}
+
+func gatewayInitCommand() *cobra.Command {
+	var (
+		network  string
+		password passwordFlags
+		c        = gateway.DefaultConfig("")
+	)
+	cmd := &cobra.Command{
+		Use:   "init DIR",
+		Short: "Make a gateway's directory, key and first password",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			secret, err := password.read(true)
+			if err != nil {
+				return err
+			}
+			self, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			made, err := gateway.Init(args[0], network, c, secret, self)
+			if err != nil {
+				return err
+			}
+			printSettings(cmd.OutOrStdout(), made)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&network, "network", "", "the network's signed `file`")
+	cmd.Flags().StringVar(&c.User, "user", "", "`name` to log in with")
+	cmd.Flags().StringVar(&c.Listen, "listen", c.Listen, "`IP:port` for SMTP with STARTTLS")
+	cmd.Flags().StringVar(&c.ListenTLS, "listen-tls", c.ListenTLS, "`IP:port` for SMTP over TLS")
+	cmd.Flags().StringVar(&c.Socket, "socket", "", "`path` of a unix socket for SMTP, besides")
+	password.add(cmd)
+	_ = cmd.MarkFlagRequired("network")
+	_ = cmd.MarkFlagRequired("user")
+	return cmd
+}
+
+func printSettings(out io.Writer, m *gateway.Created) {
+	c := m.Config
+	fmt.Fprintf(out, `Made a gateway to the network %s in %s.
+Compare this with what the network's people publish:
+  fingerprint  %s
+
+Settings for your mail program (outgoing mail, SMTP):
+  server       127.0.0.1
+  port         %s with SSL/TLS, or %s with STARTTLS
+  user name    %s
+  password     the one you chose
+  certificate  %s
+               SHA-256 %s
+
+Start it now, and leave it on: what protects you is that it always sends.
+  sourdine gateway -c %s
+Or let systemd keep it running:
+  systemctl --user enable --now %s
+Then look with: sourdine status -c %s
+`, m.Network.Name, c.Dir(), m.Network.Fingerprint(), gateway.Port(c.ListenTLS), gateway.Port(c.Listen), c.User,
+		m.Certificate, m.Fingerprint, m.Path, m.Unit, m.Path)
+}

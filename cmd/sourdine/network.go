@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/directory/authority"
+	"codeberg.org/sourdine/sourdine/internal/config"
+	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+)
+
+func networkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "network",
+		Short: "Make, sign and show the file that says what a network is",
+	}
+	cmd.AddCommand(networkMakeCommand(), networkSignCommand(), networkShowCommand())
+	return cmd
+}
+
+func networkMakeCommand() *cobra.Command {
+	var name, out string
+	cmd := &cobra.Command{
+		Use:   "make --name NAME -o FILE MEMBER...",
+		Short: "Make a network file of the public files of authorities and entries",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var members []*directory.Member
+			for _, path := range args {
+				b, err := config.Read(path)
+				if err != nil {
+					return err
+				}
+				m, err := directory.ParseMember(b)
+				if err != nil {
+					return fmt.Errorf("%s: %w", path, err)
+				}
+				members = append(members, m)
+			}
+			n, err := directory.NewNetwork(name, members)
+			if err != nil {
+				return err
+			}
+			if err := config.WriteFile(out, n.Bytes(), 0o644); err != nil {
+				return err
+			}
+			show(cmd, n)
+			fmt.Fprintf(cmd.OutOrStdout(), "\nLet %d of the authorities compare this fingerprint and run:\n  sourdine network sign -c authority.toml %s\n", n.Threshold(), out)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "the network's `name`: a-z, 0-9 and hyphens")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "`file` to write")
+	_ = cmd.MarkFlagRequired("name")
+	_ = cmd.MarkFlagRequired("output")
+	return cmd
+}
+
+func readNetwork(path string) (*directory.Network, error) {
+	b, err := config.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	n, err := directory.ParseNetwork(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return n, nil
+}
+
+func networkSignCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "sign -c AUTHORITY.toml FILE",
+		Short: "Sign a network file as one of its authorities",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := authority.Load(path)
+			if err != nil {
+				return err
+			}
+			keys, err := katzenpost.LoadKeys(c.State)
+			if err != nil {
+				return err
+			}
+			n, err := readNetwork(args[0])
+			if err != nil {
+				return err
+			}
+			if err := n.AddSignature(keys.Identity); err != nil {
+				return err
+			}
+			if err := config.WriteFile(args[0], n.Bytes(), 0o644); err != nil {
+				return err
+			}
+			show(cmd, n)
+			return nil
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+func networkShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show FILE",
+		Short: "Show what a network file says and who signed it",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := readNetwork(args[0])
+			if err != nil {
+				return err
+			}
+			show(cmd, n)
+			return n.Trusted()
+		},
+	}
+}
+
+func show(cmd *cobra.Command, n *directory.Network) {
+	out, p := cmd.OutOrStdout(), n.Parameters
+	fmt.Fprintf(out, "network      %s\n", n.Name)
+	fmt.Fprintf(out, "parameters   epoch %v, slot %v, delay %v at each of %d mixes, %s packets with %d bytes\n",
+		p.Epoch, p.Slot, p.Delay, p.Layers, p.Scheme, p.Payload)
+	for _, m := range n.Authorities {
+		fmt.Fprintf(out, "authority    %s at %s, run by %s\n", m.Name, m.Address, m.Operator)
+	}
+	for _, m := range n.Entries {
+		fmt.Fprintf(out, "entry        %s at %s, run by %s\n", m.Name, m.Address, m.Operator)
+	}
+	signers := "nobody"
+	if s := n.Signers(); len(s) > 0 {
+		signers = strings.Join(s, ", ")
+	}
+	fmt.Fprintf(out, "signed by    %s (%d needed)\n", signers, n.Threshold())
+	fmt.Fprintf(out, "fingerprint  %s\n", n.Fingerprint())
+}

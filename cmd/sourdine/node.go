@@ -1,0 +1,160 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/exit"
+	"codeberg.org/sourdine/sourdine/gateway"
+	"codeberg.org/sourdine/sourdine/internal/config"
+	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/mail"
+	"codeberg.org/sourdine/sourdine/mixnode"
+)
+
+func nodeCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "node -c FILE",
+		Short: "Run a node: mix, entry or exit",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f, n, err := loadNode(path)
+			if err != nil {
+				return err
+			}
+			var handler *mixnode.Handler
+			if f.Exit != nil {
+				if handler, err = f.handler(path); err != nil {
+					return err
+				}
+			}
+			return mixnode.Run(cmd.Context(), &f.Config, n, handler, logger())
+		},
+	}
+	configFlag(cmd, &path)
+	cmd.AddCommand(nodeInitCommand())
+	return cmd
+}
+
+// nodeFile is a node's TOML file: what the node reads, and what an exit's post
+// office does.
+type nodeFile struct {
+	mixnode.Config
+	Exit *exitSection `toml:"exit,omitempty"`
+}
+
+// loadNode reads a node's configuration and network file, and makes the process
+// run with the network's epochs.
+func loadNode(path string) (*nodeFile, *directory.Network, error) {
+	f := new(nodeFile)
+	if err := config.Load(path, f); err != nil {
+		return nil, nil, err
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := f.Check(dir); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if isExit := f.Role == directory.RoleExit; isExit != (f.Exit != nil) {
+		return nil, nil, fmt.Errorf("%s: a node of role exit, and no other, has a section [exit]", path)
+	}
+	if f.Exit != nil && f.Exit.PasswordFile != "" && !filepath.IsAbs(f.Exit.PasswordFile) {
+		f.Exit.PasswordFile = filepath.Join(dir, f.Exit.PasswordFile)
+	}
+	n, err := gateway.TrustedNetwork(f.Network)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, n, katzenpost.SetEpoch(n.Parameters.Epoch)
+}
+
+func nodeInitCommand() *cobra.Command {
+	var (
+		f             memberFlags
+		role, network string
+		from, relay   string
+		relayTLS      string
+	)
+	cmd := &cobra.Command{
+		Use:   "init DIR",
+		Short: "Make a node's keys, configuration and public file",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := args[0]
+			f.member.Role = directory.Role(role)
+			c := nodeFile{Config: mixnode.Config{
+				Role: f.member.Role, Name: f.member.Name, Operator: f.member.Operator, Layer: f.member.Layer,
+				Address: f.member.Address, Bind: f.bind, Network: networkFileName, State: stateName, KeysSeal: "plain",
+			}}
+			switch f.member.Role {
+			case directory.RoleMix, directory.RoleEntry:
+			case directory.RoleExit:
+				if _, err := mail.ParseAddress(from); err != nil {
+					return fmt.Errorf("--from: %w", err)
+				}
+				if relay == "" {
+					return errors.New("--relay: an exit needs the host:port of an SMTP server that takes its mail")
+				}
+				c.Exit = &exitSection{
+					From: from, Hold: time.Hour, Retry: 20 * time.Minute, Expiry: 120, MaxLoss: 0.2, Space: 1 << 30,
+					Relay: relay, TLS: relayTLS, Hello: "localhost",
+				}
+			default:
+				return fmt.Errorf("--role %q is none of mix, entry, exit", role)
+			}
+			var trusted *directory.Network
+			if network != "" {
+				var err error
+				if trusted, err = gateway.TrustedNetwork(network); err != nil {
+					return err
+				}
+			}
+			public, err := f.create(dir, nodeFileName, "# A Sourdine node. Times are written 90s, 20m, 1h.\n\n", c)
+			if err != nil {
+				return err
+			}
+			if c.Exit != nil {
+				if _, err := exit.InitKeys(filepath.Join(dir, stateName, mailDir)); err != nil {
+					return err
+				}
+			}
+			if trusted != nil {
+				if err := config.WriteFile(filepath.Join(dir, networkFileName), trusted.Bytes(), 0o644); err != nil {
+					return err
+				}
+			}
+			printNode(cmd.OutOrStdout(), dir, public, f.member.Name, role, trusted)
+			return nil
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&role, "role", "", "mix, entry or exit")
+	cmd.Flags().IntVar(&f.member.Layer, "layer", 0, "of a mix: 1 is next to the entries, the last next to the exits")
+	cmd.Flags().StringVar(&network, "network", "", "the network's signed `file`; an entry that founds a network has none yet")
+	cmd.Flags().StringVar(&from, "from", "", "of an exit: the `address` that all its mail comes from")
+	cmd.Flags().StringVar(&relay, "relay", "", "of an exit: the `host:port` of the SMTP server that takes its mail")
+	cmd.Flags().StringVar(&relayTLS, "relay-tls", "starttls", "of an exit: none, starttls or tls")
+	_ = cmd.MarkFlagRequired("role")
+	return cmd
+}
+
+func printNode(out io.Writer, dir, public, name, role string, trusted *directory.Network) {
+	fmt.Fprintf(out, "Made the %s %s in %s.\n\n", role, name, dir)
+	if trusted != nil {
+		fmt.Fprintf(out, "It is for the network %s; compare its fingerprint with what the network's people publish:\n  %s\n", trusted.Name, trusted.Fingerprint())
+	}
+	fmt.Fprintf(out, "Give its public file to every authority, who runs `sourdine authority admit` with it:\n  %s\n", public)
+	if trusted == nil {
+		fmt.Fprintf(out, "Put the signed network file at %s when there is one.\n", filepath.Join(dir, networkFileName))
+	}
+	fmt.Fprintf(out, "Then start: sourdine node -c %s\n", filepath.Join(dir, nodeFileName))
+}

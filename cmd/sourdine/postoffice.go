@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/exit"
+	"codeberg.org/sourdine/sourdine/mixnode"
+)
+
+// exitSection is the section [exit] of a node's TOML file.
+type exitSection struct {
+	From         string        `toml:"from"`        // the address all mail comes from
+	Hold         time.Duration `toml:"hold"`        // mean time between a mail's arrival and its delivery
+	Retry        time.Duration `toml:"retry"`       // mean time before the first retry
+	Expiry       uint64        `toml:"expiry"`      // epochs that a mail is tried at most
+	MaxLoss      float64       `toml:"max_loss"`    // share of lost packets above which gateways hold mail back
+	Space        int64         `toml:"space"`       // bytes that incomplete mails may take
+	Relay        string        `toml:"relay"`       // host:port of the SMTP server that takes the mail
+	TLS          string        `toml:"relay_tls"`   // none, starttls or tls
+	Hello        string        `toml:"relay_hello"` // the name given in EHLO
+	User         string        `toml:"relay_user,omitempty"`
+	PasswordFile string        `toml:"relay_password_file,omitempty"`
+}
+
+// mailDir is where, in a node's state directory, an exit's mail lies.
+const mailDir = "mail"
+
+// handler describes the process that does an exit's work.
+func (f *nodeFile) handler(path string) (*mixnode.Handler, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
+	signing, err := exit.PublicKey(filepath.Join(f.State, mailDir))
+	if err != nil {
+		return nil, err
+	}
+	info := directory.ExitInfo{
+		Operator: f.Operator, SigningKey: signing, From: f.Exit.From,
+		Expiry: f.Exit.Expiry, Hold: f.Exit.Hold, MaxLoss: f.Exit.MaxLoss,
+	}
+	if err := info.Check(); err != nil {
+		return nil, fmt.Errorf("%s: [exit]: %w", path, err)
+	}
+	return &mixnode.Handler{Command: self, Argument: path, Dir: f.State, Advertise: info.Advertise(), Log: os.Stderr}, nil
+}
+
+// countsEvery is how often a post office logs its counts.
+const countsEvery = time.Hour
+
+// runPostOffice is the process that an exit's node starts.
+func runPostOffice(ctx context.Context, path string) error {
+	f, n, err := loadNode(path)
+	if err != nil {
+		return err
+	}
+	if f.Exit == nil {
+		return errors.New("this node is no exit")
+	}
+	node, err := mixnode.DialNode(f.State)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(node, nil)).With("part", "post office")
+	err = serveMail(ctx, f, n, node, log)
+	if err != nil {
+		log.Error("the post office ends", "error", err)
+	}
+	return err
+}
+
+func serveMail(ctx context.Context, f *nodeFile, n *directory.Network, node *mixnode.Node, log *slog.Logger) (err error) {
+	e := f.Exit
+	office, err := exit.Open(exit.Config{
+		Dir: filepath.Join(f.State, mailDir), From: e.From,
+		Relay: exit.Relay{Address: e.Relay, TLS: e.TLS, Hello: e.Hello, Username: e.User, PasswordFile: e.PasswordFile},
+		Hold:  e.Hold, RetryMean: e.Retry, Expiry: e.Expiry, MaxSpace: e.Space,
+	}, func() uint64 { return n.Epoch(time.Now()) }, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, office.Close()) }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	delivering := make(chan error, 1)
+	go func() {
+		defer cancel()
+		delivering <- office.Run(ctx)
+	}()
+	go logCounts(ctx, office, log)
+	err = node.Serve(ctx, office.Handle)
+	cancel()
+	return errors.Join(err, <-delivering)
+}
+
+func logCounts(ctx context.Context, office *exit.Office, log *slog.Logger) {
+	tick := time.NewTicker(countsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			log.Info("since the start", "counts", office.Counts())
+		}
+	}
+}
