@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	concurrency   = 4               // transactions at a time
-	sweepInterval = 5 * time.Second // between looks at the epoch and the day
-	tellInterval  = time.Hour       // between two log lines about trouble
-	sweepBatch    = 100             // parcels in one transaction of sweep
-	maxDoublings  = 4               // of the mean time between retries
+	concurrency  = 4               // transactions at a time
+	lookInterval = 5 * time.Second // between looks at what is due, the epoch and the day
+	tellInterval = time.Hour       // between reports of trouble
+	sweepBatch   = 100             // parcels in one transaction of sweep
+	maxDoublings = 4               // of the mean time between retries
 )
 
 // job is one recipient whose time has come.
@@ -38,24 +38,23 @@ func (o *Office) Run(ctx context.Context) error {
 		workers  sync.WaitGroup
 		busy     = map[job]bool{}
 		finished = make(chan job, concurrency) // room for all: no worker waits for the loop
-		tick     = time.NewTicker(sweepInterval)
+		tick     = time.NewTicker(lookInterval)
+		kept     date
 		told     time.Time
 	)
 	defer workers.Wait()
 	defer tick.Stop()
-	kept := o.maintain(date{})
 	for {
-		var next <-chan time.Time
+		kept = o.maintain(kept)
+		if time.Since(told) >= tellInterval && o.tell() {
+			told = time.Now()
+		}
 		for len(busy) < concurrency {
 			j, ok, err := o.nextDue(busy)
 			if err != nil {
-				return err
+				return fmt.Errorf("looking for what is due: %w", err)
 			}
 			if !ok {
-				break
-			}
-			if wait := time.Until(time.Unix(j.at, 0)); wait > 0 {
-				next = time.After(wait)
 				break
 			}
 			busy[j] = true
@@ -69,26 +68,20 @@ func (o *Office) Run(ctx context.Context) error {
 			return nil
 		case j := <-finished:
 			delete(busy, j)
-		case <-o.wake:
-		case <-next:
 		case <-tick.C:
-			kept = o.maintain(kept)
-			if time.Since(told) >= tellInterval && o.tell() {
-				told = time.Now()
-			}
 		}
 	}
 }
 
-// nextDue returns the first delivery that is not busy.
+// nextDue returns the first delivery whose time has come and that is not busy.
 func (o *Office) nextDue(busy map[job]bool) (j job, ok bool, err error) {
 	err = o.db.View(func(tx *bolt.Tx) error {
 		c := tx.Bucket(due).Cursor()
-		for k, _ := c.First(); k != nil; k, _ = c.Next() {
-			if j = jobOf(k); !busy[j] {
-				ok = true
-				return nil
+		for k, _ := c.First(); k != nil && !ok; k, _ = c.Next() {
+			if j = jobOf(k); j.at > time.Now().Unix() {
+				break
 			}
+			ok = !busy[j]
 		}
 		return nil
 	})
@@ -104,14 +97,8 @@ func jobOf(k []byte) job {
 // written it goes on trying: a delivery must not be repeated because the disk is
 // full.
 func (o *Office) attempt(ctx context.Context, j job) {
-	var s *session
-	v, begun := o.try(ctx, j, &s)
-	if s != nil {
-		defer s.end() // after the result is on disk
-	}
-	if ctx.Err() != nil && !begun {
-		return // the next start tries again
-	}
+	v, end := o.try(ctx, j)
+	defer end() // after the result is on disk
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		err := o.record(j, v)
 		if err == nil {
@@ -129,54 +116,50 @@ func (o *Office) attempt(ctx context.Context, j job) {
 // errOver says that a delivery must not be finished any more.
 var errOver = errors.New("the parcel has expired")
 
-// try runs one SMTP transaction, and reports whether the delivery was marked as
-// begun.
-func (o *Office) try(ctx context.Context, j job, s **session) (v verdict, begun bool) {
+// try runs one SMTP transaction. The caller ends its session.
+func (o *Office) try(ctx context.Context, j job) (v verdict, end func()) {
 	var (
 		p      parcel
 		parts  mail.Sealed
 		exists bool
 	)
-	err := o.db.View(func(tx *bolt.Tx) error {
+	end = func() {}
+	if err := o.db.View(func(tx *bolt.Tx) error {
 		if p, exists = getParcel(tx, j.id); exists {
 			parts = sealed(tx, j.id, &p)
 		}
 		return nil
-	})
-	if err != nil {
-		return verdict{}, false
+	}); err != nil {
+		o.note("reading the store", err)
+		return verdict{}, end
 	}
 	if !exists || o.now() > p.Expires {
-		return verdict{outcome: mail.Expired}, false
+		return verdict{outcome: mail.Expired}, end
 	}
 	opened, err := o.open(parts)
 	if err != nil || j.index >= len(opened.Recipients) {
-		return verdict{outcome: mail.Failed, reason: "the exit can no longer open the mail"}, false
+		return verdict{outcome: mail.Failed, reason: "the exit can no longer open the mail"}, end
 	}
-	if *s, err = o.relay.open(ctx); err != nil {
+	s, err := o.relay.open(ctx)
+	if err != nil {
 		o.note("using the mail server", err)
-		return verdict{reason: "the exit could not use its mail server"}, false
+		return verdict{reason: "the exit could not use its mail server"}, end
 	}
 	message := opened.Render(o.from, j.index)
 	defer clear(message)
-	v, err = (*s).send(o.from, opened.Recipients[j.index], message, func() error {
+	v, err = s.send(o.from, opened.Recipients[j.index], message, func() error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := o.begin(j)
-		begun = err == nil
-		return err
+		return o.begin(j)
 	})
 	switch {
 	case errors.Is(err, errOver):
-		return verdict{outcome: mail.Expired}, begun
-	case err != nil:
-		if ctx.Err() == nil {
-			o.unwritten(err)
-		}
-		return verdict{reason: "the exit could not note the attempt"}, begun
+		v.outcome = mail.Expired
+	case err != nil && ctx.Err() == nil:
+		o.unwritten(err)
 	}
-	return v, begun
+	return v, s.end
 }
 
 // begin marks a delivery as begun, on disk, right before the message's end is

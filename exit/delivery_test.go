@@ -72,7 +72,7 @@ func TestAnswers(t *testing.T) {
 					time.Sleep(time.Second)
 				}
 				d.server.set(func(s *server) { s.onDial, s.onMail, s.onRcpt, s.onData = nil, nil, nil, nil })
-				time.Sleep(100 * time.Hour)
+				time.Sleep(50 * time.Hour)
 				stop()
 				d.wantState(d.ask(s), mail.StateDone, test.result)
 				c := d.Counts()
@@ -109,7 +109,7 @@ func TestRecipients(t *testing.T) {
 		p := d.parcel(100, ana, bob, "eve@three.example")
 		s := d.seal(p)
 		d.post(s)
-		d.runFor(100 * time.Hour)
+		d.runFor(50 * time.Hour)
 		d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Delivered},
 			mail.Result{Outcome: mail.Failed, Reason: "550 5.1.1 no bob"}, mail.Result{Outcome: mail.Delivered})
 		for _, l := range d.server.received() {
@@ -195,9 +195,9 @@ func TestDeliveryWaitsForItsTime(t *testing.T) {
 			at = time.Unix(jobOf(k).at, 0)
 			return nil
 		})
-		time.Sleep(200 * time.Hour)
+		time.Sleep(50 * time.Hour)
 		stop()
-		if got := d.server.received()[0].at; got.Before(at) || got.Sub(at) > time.Second && got.Sub(at) > time.Until(at) {
+		if got := d.server.received()[0].at; got.Before(at) || got.Sub(at) > 2*lookInterval {
 			t.Errorf("delivered at %v, planned for %v", got, at)
 		}
 	})
@@ -216,7 +216,7 @@ func TestExpiry(t *testing.T) {
 			time.Sleep(epochLength / 4)
 		}
 		d.server.set(func(s *server) { s.onRcpt = nil }) // too late
-		time.Sleep(2 * sweepInterval)
+		time.Sleep(2 * lookInterval)
 		reason := "451 4.7.1 come back later"
 		for epoch() <= last+30 {
 			d.wantState(d.ask(whole), mail.StateDone, mail.Result{Outcome: mail.Expired, Reason: reason}, mail.Result{Outcome: mail.Expired, Reason: reason})
@@ -226,7 +226,7 @@ func TestExpiry(t *testing.T) {
 			}
 			time.Sleep(epochLength)
 		}
-		time.Sleep(2 * sweepInterval)
+		time.Sleep(2 * lookInterval)
 		d.wantState(d.ask(whole), mail.StateUnknown)
 		d.wantState(d.post(whole), mail.StateUnknown) // and does not begin anew
 		d.wantState(d.ask(part), mail.StateUnknown)
@@ -256,6 +256,9 @@ func TestExpiryWhileClosed(t *testing.T) {
 		time.Sleep(time.Duration(d.Office.cfg.Expiry+1) * epochLength)
 		d.open()
 		// Also without the sweep, which Run does first.
+		if err := d.begin(job{id: s.ID}); !errors.Is(err, errOver) {
+			t.Errorf("begin: %v", err)
+		}
 		d.attempt(t.Context(), job{id: s.ID})
 		d.runFor(time.Hour)
 		d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Expired})
@@ -273,8 +276,7 @@ func TestExpiryInTransaction(t *testing.T) {
 		p.Expires = epoch()
 		s := d.seal(p)
 		d.post(s)
-		next := time.Unix(int64(p.Expires+1)*int64(epochLength/time.Second), 0)
-		time.Sleep(time.Until(next.Add(-time.Minute)))
+		time.Sleep(time.Until(epochStart(p.Expires + 1).Add(-time.Minute)))
 		d.server.set(func(s *server) { s.onRcpt = func(string) error { time.Sleep(2 * time.Minute); return nil } })
 		d.runFor(time.Hour)
 		d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Expired})
@@ -282,6 +284,41 @@ func TestExpiryInTransaction(t *testing.T) {
 			t.Errorf("%d messages delivered in %d sessions", n, d.server.sessions)
 		}
 	})
+}
+
+// TestExpiryBeforeTheAnswer lets the parcel expire while the server thinks about
+// the message: what it then says counts.
+func TestExpiryBeforeTheAnswer(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer error
+		want   mail.Result
+	}{
+		"accepted": {nil, mail.Result{Outcome: mail.Delivered}},
+		"not now":  {temporary, mail.Result{Outcome: mail.Expired, Reason: "451 4.7.1 come back later"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			atDesk(t, func(c *Config) { c.Hold = time.Nanosecond }, func(d *desk) {
+				p := d.parcel(100, ana)
+				p.Expires = epoch()
+				s := d.seal(p)
+				d.post(s)
+				time.Sleep(time.Until(epochStart(p.Expires + 1).Add(-time.Minute)))
+				d.server.set(func(s *server) {
+					s.onData = func(*smtp.Conn, string, string) error { time.Sleep(3 * time.Minute); return test.answer }
+				})
+				stop := d.run()
+				time.Sleep(2 * time.Minute)
+				d.wantState(d.ask(s), mail.StateComplete, mail.Result{}) // nobody can know yet
+				time.Sleep(2 * time.Minute)
+				d.wantState(d.ask(s), mail.StateDone, test.want)
+				time.Sleep(time.Hour)
+				stop()
+				if d.server.sessions != 1 {
+					t.Errorf("%d sessions", d.server.sessions)
+				}
+			})
+		})
+	}
 }
 
 // hangUp ends the connection without an answer to the message.
@@ -302,7 +339,7 @@ func TestLostAnswer(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		d.server.set(func(s *server) { s.onData = nil })
-		time.Sleep(100 * time.Hour)
+		time.Sleep(50 * time.Hour)
 		stop()
 		d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Delivered})
 		got := d.server.received()
@@ -355,10 +392,10 @@ func TestCrashBeforeTheAnswer(t *testing.T) {
 		p := d.parcel(100, ana)
 		s := d.seal(p)
 		d.post(s)
-		left := ""
+		left, again := "", ""
 		d.server.set(func(srv *server) {
 			srv.onData = func(*smtp.Conn, string, string) error {
-				left = d.copy()
+				left, again = d.copy(), d.copy()
 				return nil
 			}
 		})
@@ -375,7 +412,7 @@ func TestCrashBeforeTheAnswer(t *testing.T) {
 			t.Errorf("counts %+v, log %q", c, d.log)
 		}
 		d.wantState(d.ask(s), mail.StateComplete, mail.Result{})
-		d.runFor(100 * time.Hour)
+		d.runFor(20 * time.Hour)
 		d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Delivered})
 		got := d.server.received()
 		if len(got) != 2 || got[0].text != got[1].text {
@@ -385,6 +422,14 @@ func TestCrashBeforeTheAnswer(t *testing.T) {
 		if c := d.Counts(); c.InDoubt != 0 {
 			t.Errorf("counts %+v", c)
 		}
+
+		// The same moment once more, with a server that refuses the second copy.
+		d.Close()
+		d.cfg.Dir = again
+		d.server.set(func(s *server) { s.onRcpt = func(string) error { return withText(550, "seen that") } })
+		d.open()
+		d.runFor(20 * time.Hour)
+		d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Failed, Reason: reasonDoubt + "; 550 5.1.1 seen that"})
 	})
 }
 
@@ -513,7 +558,7 @@ func TestStop(t *testing.T) {
 					t.Errorf("outcome %d, want %d", got, test.result)
 				}
 				d.server.set(func(s *server) { s.onDial, s.onRcpt, s.onData = nil, nil, nil })
-				d.runFor(100 * time.Hour)
+				d.runFor(50 * time.Hour)
 				d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Delivered})
 				d.wantLetters(d.from, p)
 			})

@@ -32,6 +32,8 @@ const epochLength = time.Hour
 // epoch is the clock of the tests' network.
 func epoch() uint64 { return uint64(time.Now().Unix() / int64(epochLength/time.Second)) }
 
+func epochStart(n uint64) time.Time { return time.Unix(int64(n)*int64(epochLength/time.Second), 0) }
+
 // desk is an office in a bubble of virtual time, with a mail server beside it.
 type desk struct {
 	*Office

@@ -108,7 +108,7 @@ func TestOldKeyDelivers(t *testing.T) {
 		for epoch() <= s.Expires {
 			time.Sleep(time.Minute)
 		}
-		time.Sleep(2 * sweepInterval)
+		time.Sleep(2 * lookInterval)
 		// Whether it was still delivered is a matter of the retries' times.
 		r := d.ask(s)
 		if n := len(d.server.received()); r.State != mail.StateDone || (n == 1) != (r.Results[0].Outcome == mail.Delivered) {
@@ -213,5 +213,26 @@ func TestUnmakableKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.todaysKey() // checks that tomorrow's is there again
+	})
+}
+
+func TestSealedReasons(t *testing.T) {
+	atDesk(t, nil, func(d *desk) {
+		key, id := d.todaysKey().ID, mail.ParcelID{1}
+		short, long := "no", strings.Repeat("x", mail.MaxReason)
+		a, b := d.keys.sealReason(key, id, 0, short), d.keys.sealReason(key, id, 0, long)
+		if len(a) != len(b) {
+			t.Errorf("sealed reasons of %d and %d bytes", len(a), len(b))
+		}
+		for _, test := range []struct {
+			id     mail.ParcelID
+			index  int
+			sealed []byte
+			want   string
+		}{{id, 0, a, short}, {id, 0, b, long}, {id, 1, a, ""}, {mail.ParcelID{2}, 0, a, ""}, {id, 0, nil, ""}} {
+			if got := d.keys.openReason(key, test.id, test.index, test.sealed); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		}
 	})
 }

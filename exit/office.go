@@ -53,7 +53,6 @@ type Office struct {
 	db    *bolt.DB
 	keys  *keyring
 	relay *relay
-	wake  chan struct{} // tells Run that a delivery was scheduled; holds one, never closed
 
 	mu      sync.Mutex
 	counts  Counts
@@ -142,7 +141,7 @@ func Open(cfg Config, now func() uint64, log *slog.Logger) (_ *Office, err error
 	}
 	o := &Office{
 		cfg: cfg, from: from, now: now, log: log, db: db, relay: relay,
-		wake: make(chan struct{}, 1), trouble: map[string]trouble{},
+		trouble: map[string]trouble{},
 	}
 	if o.keys, err = openKeyring(cfg.Dir, db, signer); err == nil {
 		err = o.rotate()
@@ -300,12 +299,6 @@ func (o *Office) accept(r *mail.Request) (refusal string, err error) {
 		return "", nil
 	}
 	o.count(change)
-	if change.Complete > 0 {
-		select {
-		case o.wake <- struct{}{}:
-		default: // Run has yet to see the last one
-		}
-	}
 	return "", nil
 }
 

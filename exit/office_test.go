@@ -63,7 +63,7 @@ func TestFragments(t *testing.T) {
 						t.Fatalf("%b missing, then %b, want %b", r.Missing, again.Missing, missing)
 					}
 				}
-				d.runFor(100 * time.Hour)
+				d.runFor(50 * time.Hour)
 				d.wantLetters("anonymous@exit.example", p)
 				d.wantState(d.post(s), mail.StateDone, mail.Result{Outcome: mail.Delivered})
 				d.runFor(10 * time.Hour)
@@ -112,7 +112,7 @@ func TestFragmentsTogether(t *testing.T) {
 		for _, s := range all {
 			d.wantState(d.ask(s), mail.StateComplete, mail.Result{}, mail.Result{})
 		}
-		time.Sleep(100 * time.Hour)
+		time.Sleep(50 * time.Hour)
 		stop()
 		d.wantLetters("anonymous@exit.example", sent...)
 		if c := d.Counts(); c.Complete != 5 || c.Delivered != 10 || c.Conflicting+c.Unwritten+c.Retries != 0 {
@@ -221,7 +221,7 @@ func TestConflictingFragments(t *testing.T) {
 			t.Errorf("counts %+v", c)
 		}
 		d.wantState(d.post(s), mail.StateComplete, mail.Result{})
-		d.runFor(100 * time.Hour)
+		d.runFor(50 * time.Hour)
 		d.wantLetters("anonymous@exit.example", p)
 	})
 }
@@ -271,7 +271,7 @@ func TestRefusals(t *testing.T) {
 				}
 			}
 		}
-		d.runFor(100 * time.Hour)
+		d.runFor(50 * time.Hour)
 		if got := len(d.server.received()); got != 2 {
 			t.Errorf("%d messages delivered, want 2", got)
 		}
@@ -345,7 +345,7 @@ func TestFullDisk(t *testing.T) {
 		d.freeDisk()
 		d.wantState(d.post(first), mail.StateComplete, mail.Result{})
 		d.wantState(d.post(second), mail.StateComplete, mail.Result{})
-		d.runFor(100 * time.Hour)
+		d.runFor(50 * time.Hour)
 		if n := len(d.server.received()); n != 2 {
 			t.Errorf("%d delivered, want 2", n)
 		}
@@ -405,7 +405,7 @@ func TestNothingReadableOnDisk(t *testing.T) {
 		}
 		look("waiting")
 		d.server.set(func(s *server) { s.onRcpt = nil })
-		time.Sleep(100 * time.Hour)
+		time.Sleep(50 * time.Hour)
 		look("delivered")
 		d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Delivered},
 			mail.Result{Outcome: mail.Failed, Reason: "550 5.1.1 " + answer + " <bob@lighthouse.example> does not live here"})

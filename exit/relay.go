@@ -150,8 +150,8 @@ func discreet(stage string, err error) error {
 }
 
 // send hands one message to the relay for one recipient. When all of it but its
-// end is sent, it calls begin: if that fails, the end is never sent, and a
-// server must not deliver what it has (RFC 5321 section 4.1.1.4).
+// end is sent, it calls begin: if that fails, send returns its error, the end is
+// never sent, and a server must not deliver what it has (RFC 5321 section 4.1.1.4).
 func (s *session) send(from, to mail.Address, message []byte, begin func() error) (verdict, error) {
 	if err := s.client.Mail(string(from), nil); err != nil {
 		return judge(err), nil

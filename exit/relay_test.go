@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/emersion/go-sasl"
@@ -230,6 +231,36 @@ func TestBeginFails(t *testing.T) {
 	if all := <-heard; strings.Contains(all, "\r\n.\r\n") || strings.Contains(all, "QUIT") || !strings.Contains(all, "0123456789") {
 		t.Errorf("the server heard the message's end, or nothing of it: %d bytes", len(all))
 	}
+}
+
+// TestStalledMessage has a server that stops reading amid the message.
+func TestStalledMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		go func() {
+			b := make([]byte, 4096)
+			for _, answer := range []string{"220 here", "250 fine", "250 fine", "250 fine", "354 go on"} {
+				io.WriteString(far, answer+"\r\n")
+				far.Read(b)
+			}
+		}()
+		r, err := newRelay(Relay{Address: "relay.example:25", TLS: "none"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.dial = func(context.Context, string, string) (net.Conn, error) { return near, nil }
+		s, err := r.open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		v, err := s.send("a@b.example", ana, make([]byte, 100_000), func() error { return errors.New("too early") })
+		if err != nil || v.outcome != mail.Waiting || v.doubt || time.Since(begin) != answerTimeout {
+			t.Errorf("verdict %+v, error %v after %v", v, err, time.Since(begin))
+		}
+		s.end()
+	})
 }
 
 // TestRealTime takes a parcel through the office to a server on a real socket,

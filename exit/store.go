@@ -62,10 +62,9 @@ func (p *parcel) matches(r *mail.Request) bool {
 	return p.Key == r.Key && p.Expires == r.Expires && p.Count == r.Count && int(p.Size) == len(r.Data)
 }
 
-// wants reports whether the fragment is still to be stored.
-func (p *parcel) wants(r *mail.Request) bool {
-	return p.Phase == incomplete && p.Have>>r.Index&1 == 0
-}
+// wants reports whether the fragment is still to be stored. A parcel that is
+// complete or refused has them all.
+func (p *parcel) wants(r *mail.Request) bool { return p.Have>>r.Index&1 == 0 }
 
 // all is Have when no fragment is missing.
 func (p *parcel) all() uint64 { return 1<<p.Count - 1 }

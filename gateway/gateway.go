@@ -245,7 +245,7 @@ func (g *Gateway) Answered(r *mail.Reply) {
 		case mail.StateUnknown:
 			m.Have = 0
 		case mail.StateIncomplete:
-			m.Have |= ^r.Missing & (1<<m.Fragments - 1)
+			m.Have = ^r.Missing & (1<<m.Fragments - 1)
 		case mail.StateRefused:
 			m.Failed, m.Waiting, m.Final = m.Failed+m.Waiting, 0, true
 			m.Results = g.sealResults([]mail.Result{{Outcome: mail.Failed, Reason: r.Reason}})

@@ -56,7 +56,7 @@ func TestAnswered(t *testing.T) {
 	}{
 		{"nothing yet", nil, false, stateQueued, 0},
 		{"one piece", []mail.Reply{first}, false, stateSending, 1},
-		{"both, each told apart", []mail.Reply{first, second}, false, stateSending, 2},
+		{"what the newest answer says counts", []mail.Reply{first, second}, false, stateSending, 1},
 		{"forgotten", []mail.Reply{first, unknown}, false, stateQueued, 0},
 		{"complete", []mail.Reply{first, complete}, false, stateAtExit, 2},
 		{"an older answer comes late", []mail.Reply{complete, first, unknown}, false, stateAtExit, 2},
