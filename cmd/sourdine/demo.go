@@ -48,7 +48,7 @@ a real network's are minutes and hours, and nobody else sends.`,
 				d.out = cmd.ErrOrStderr()
 			}
 			err := d.run(cmd.Context(), keep)
-			if asJSON && d.submitted() > 0 {
+			if asJSON {
 				err = errors.Join(err, json.NewEncoder(cmd.OutOrStdout()).Encode(d.result))
 			}
 			return err
@@ -105,7 +105,7 @@ const demoExpiry = 30
 
 // learning is how long after the last arrival the demo waits for the gateway to
 // learn of all of them. Second copies would show in it too.
-const learning = 30 * time.Second
+const learning = 20 * time.Second
 
 const notProtected = "A demo protects nobody: its delays are a fraction of a second where a real network's are minutes and hours, and nobody else sends."
 
@@ -114,10 +114,10 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 	if err != nil {
 		return err
 	}
-	d.say("a whole mix network on this machine: 10 processes on loopback")
+	d.say("a whole mix network on this machine: 11 processes on loopback")
 	d.net, err = testnet.Start(ctx, testnet.Options{Binary: self, Expiry: demoExpiry, Progress: func(step string) { d.say("%s", step) }})
 	if err != nil {
-		return d.interrupted(ctx, err)
+		return interrupted(ctx, err)
 	}
 	defer func() {
 		d.say("stopping everything and removing %s", d.net.Path())
@@ -125,19 +125,19 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 			err = errors.Join(err, fmt.Errorf("ending the demo: %w", closing))
 		}
 	}()
+	d.epoch = d.net.Epoch()
 	d.say("the gateway takes mail")
-	if err := d.send(ctx); err != nil {
-		return d.interrupted(ctx, err)
+	err = d.send(ctx)
+	if err == nil && len(d.mails) > 0 {
+		err = d.follow(ctx)
 	}
-	if len(d.mails) > 0 {
-		if err := d.follow(ctx); err != nil {
-			return d.interrupted(ctx, err)
-		}
-		if err := d.count(); err != nil {
-			return err
-		}
-		d.table()
+	if counting := d.count(); err == nil {
+		err = counting
 	}
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	d.table()
 	if keep {
 		if err := d.keep(ctx); err != nil {
 			return err
@@ -147,7 +147,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 }
 
 // interrupted says so when that is why something failed.
-func (d *demo) interrupted(ctx context.Context, err error) error {
+func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
@@ -297,27 +297,15 @@ func readMail(data []byte) (subject, body string) {
 	return m.Header.Get("Subject"), string(b)
 }
 
-func (d *demo) submitted() (n int) {
-	for _, m := range d.mails {
-		if !m.submitted.IsZero() {
-			n++
-		}
-	}
-	return n
-}
-
-// count works the result out.
+// count works the result out. It counts the mails even where the gateway no
+// longer answers.
 func (d *demo) count() error {
-	st, err := d.net.Status()
-	if err != nil {
-		return err
-	}
-	d.usage = d.net.Usage()
 	r := &d.result
-	*r = demoResult{
-		Submitted: d.submitted(), PacketsSent: st.PacketsSent, CoverSent: st.CoverSent, PacketsLost: st.Lost,
-	}
 	for _, m := range d.mails {
+		if m.submitted.IsZero() {
+			continue
+		}
+		r.Submitted++
 		if m.copies == 0 {
 			r.Lost++
 			continue
@@ -326,14 +314,23 @@ func (d *demo) count() error {
 		if m.copies > 1 {
 			r.Duplicated++
 		}
-		took := m.arrived.Sub(d.mails[0].submitted).Seconds()
+		took := toMilliseconds(m.arrived.Sub(d.mails[0].submitted))
 		if r.FirstDelivery == 0 || took < r.FirstDelivery {
 			r.FirstDelivery = took
 		}
 		r.LastDelivery = max(r.LastDelivery, took)
 	}
+	d.usage = d.net.Usage()
+	st, err := d.net.Status()
+	if err != nil {
+		return err
+	}
+	r.PacketsSent, r.CoverSent, r.PacketsLost = st.PacketsSent, st.CoverSent, st.Lost
 	return nil
 }
+
+// toMilliseconds returns d in seconds, without what no clock here measures.
+func toMilliseconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
 
 // table prints what became of each mail, and what it took.
 func (d *demo) table() {
@@ -411,7 +408,7 @@ func (d *demo) settings() {
 Try one of these; what arrives is told here and lies in %[6]s:
   swaks --server 127.0.0.1 --port %[1]s --tls-on-connect --tls-ca-path %[5]s --tls-verify --auth PLAIN --auth-user %[3]s --auth-password %[4]s --from me@home.example --to you@far.example
   printf 'Subject: hello\n\nHello.\n' | msmtp --host=127.0.0.1 --port=%[1]s --tls=on --tls-starttls=off --tls-trust-file=%[5]s --auth=plain --user=%[3]s --passwordeval='echo %[4]s' --from=me@home.example you@far.example
-  printf 'Subject: hello\n\nHello.\n' | curl --url smtps://127.0.0.1:%[1]s --cacert %[5]s --user %[3]s:%[4]s --mail-from me@home.example --mail-rcpt you@far.example --upload-file -
+  printf 'Subject: hello\n\nHello.\n' | curl --crlf --url smtps://127.0.0.1:%[1]s --cacert %[5]s --user %[3]s:%[4]s --mail-from me@home.example --mail-rcpt you@far.example --upload-file -
   printf 'Hello.\n' | mutt -n -F /dev/null -e 'set smtp_url=smtp://%[3]s@127.0.0.1:%[2]s' -e 'set smtp_pass=%[4]s' -e 'set ssl_starttls=yes ssl_force_tls=yes certificate_file=%[5]s' -e 'set from=me@home.example copy=no' -s hello you@far.example
 
 How it fares, in another terminal:

@@ -26,14 +26,6 @@ const networkFile = "network.toml"
 
 // create makes every process's directory with the commands that people use.
 func (n *Network) create(ctx context.Context) error {
-	for _, dir := range []string{"log", Sink} {
-		if err := os.Mkdir(n.Path(dir), 0o700); err != nil {
-			return err
-		}
-	}
-	if err := n.choosePorts(); err != nil {
-		return err
-	}
 	n.o.Progress("making keys, the signed network file and configurations in " + n.dir)
 	for _, step := range []func(context.Context) error{n.createFounders, n.createNetwork, n.createOthers, n.admit} {
 		if err := step(ctx); err != nil {

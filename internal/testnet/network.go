@@ -114,7 +114,20 @@ func Start(ctx context.Context, o Options) (*Network, error) {
 			return n, err
 		}
 		o.Progress("another program took a port; once more")
+		if o.Dir != "" {
+			if err := empty(o.Dir); err != nil {
+				return nil, err
+			}
+		}
 	}
+}
+
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
 }
 
 func start(ctx context.Context, o Options) (_ *Network, err error) {
@@ -132,7 +145,7 @@ func start(ctx context.Context, o Options) (_ *Network, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute+8*o.Epoch)
 	defer cancel()
-	for _, step := range []func(context.Context) error{n.create, n.startSink, n.startMembers, n.startGateway} {
+	for _, step := range []func(context.Context) error{n.startSink, n.create, n.startMembers, n.startGateway} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("starting the network: %w", err)
 		}
@@ -140,9 +153,17 @@ func start(ctx context.Context, o Options) (_ *Network, err error) {
 	return n, nil
 }
 
-// startSink starts the receiving mail server. It comes first because it watches
-// over the directory.
+// startSink chooses all ports and starts the receiving mail server. It comes
+// first because it watches over the directory.
 func (n *Network) startSink(ctx context.Context) error {
+	for _, dir := range []string{"log", Sink} {
+		if err := os.Mkdir(n.Path(dir), 0o700); err != nil {
+			return err
+		}
+	}
+	if err := n.choosePorts(); err != nil {
+		return err
+	}
 	args := []string{"sink", "--listen", n.real[Sink], "--dir", n.Path(Sink)}
 	if n.temporary {
 		args = append(args, "--remove", n.dir)
@@ -153,10 +174,19 @@ func (n *Network) startSink(ctx context.Context) error {
 
 // add makes a process without starting it.
 func (n *Network) add(name string, args []string) *Process {
-	p := &Process{name: name, args: args, logPath: n.Path("log", name+".log"), program: n.program, mortal: true}
+	p := &Process{
+		name: name, args: args, logPath: n.Path("log", name+".log"), program: n.program, mortal: true,
+		// With it the program need not start itself again for the network's
+		// epochs, which it would do from a thread that does not die with ours.
+		env: []string{epochVariable + "=" + n.o.Epoch.String()},
+	}
 	n.processes = append(n.processes, p)
 	return p
 }
+
+// epochVariable is where the packet engine reads an epoch's length (Katzenpost
+// core/epochtime).
+const epochVariable = "KATZENPOST_EPOCH_DURATION"
 
 // up starts processes and waits until they listen.
 func (n *Network) up(ctx context.Context, names ...string) error {
@@ -188,7 +218,7 @@ func (n *Network) Listening(ctx context.Context, names ...string) error {
 // startupShare is how much of an epoch must be left for the processes to start
 // before the next one begins. Nodes upload their descriptors, and authorities
 // begin to vote, in an epoch's first eighth only.
-const startupShare = 0.35
+const startupShare = 0.25
 
 // startMembers starts authorities and nodes, and returns when the consensus that
 // they then vote is in use.
@@ -332,8 +362,11 @@ func (n *Network) close() error {
 		}
 		stopping.Wait()
 	}
+	// The engine's entry may crash when it stops while replies come in: first end
+	// what brings them.
 	stop(func(p *Process) bool { return p.name == Gateway })
-	stop(func(p *Process) bool { return p.name != Gateway && p.name != Sink })
+	stop(func(p *Process) bool { return slices.Contains(mixes, p.name) })
+	stop(func(p *Process) bool { return p.name != Sink })
 	stop(func(p *Process) bool { return p.name == Sink })
 	err := errors.Join(errs...)
 	for _, p := range n.processes {
@@ -343,8 +376,8 @@ func (n *Network) close() error {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}
 		}
-		if log := p.Log(); strings.Contains(log, "WARNING: DATA RACE") {
-			err = errors.Join(err, fmt.Errorf("%s has a data race:\n%s", p.name, log))
+		if races := ownRaces(p.Log()); len(races) > 0 {
+			err = errors.Join(err, fmt.Errorf("%s has %d data races, first:\n%s", p.name, len(races), races[0]))
 		}
 	}
 	if n.stopTaps != nil {

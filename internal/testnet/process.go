@@ -21,6 +21,7 @@ import (
 type Process struct {
 	name    string
 	args    []string
+	env     []string // besides the starter's
 	logPath string
 	program *program
 	mortal  bool // the kernel kills it when its starter is gone; else it watches its standard input
@@ -73,6 +74,7 @@ func (p *Process) Start() error {
 	defer log.Close()
 	cmd := p.program.command(context.Background(), p.mortal, p.args...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(cmd.Env, p.env...)
 	r := &running{ended: make(chan struct{})}
 	if !p.mortal {
 		if r.input, err = cmd.StdinPipe(); err != nil {
@@ -292,7 +294,9 @@ func (p *program) command(ctx context.Context, mortal bool, args ...string) *exe
 		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	}
 	// What is set for the one process must not be for the others.
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "KATZENPOST_") })
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, epochVariable+"=") })
+	// Races show in the log, where ownRaces tells them apart, not in the status.
+	cmd.Env = append(cmd.Env, "GORACE="+strings.TrimSpace(os.Getenv("GORACE")+" exitcode=0"))
 	return cmd
 }
 
