@@ -74,9 +74,10 @@ func (c *Config) engine(n *directory.Network) *config.Config {
 			DataDir:            c.State,
 			IsGatewayNode:      c.Role == directory.RoleEntry,
 			IsServiceNode:      c.Role == directory.RoleExit,
-			// A clean restart keeps the keys the consensus lists; in between they
-			// are in memory only (the engine's default is a tmpfs).
-			PersistMixKeysOnShutdown: true,
+			// The engine can save mix keys at a clean stop, but not the tags of the
+			// packets it has seen: after a restart each could be replayed once. So
+			// the keys go with the process, and come anew with the next consensus.
+			PersistMixKeysOnShutdown: false,
 		},
 		Logging:        &config.Logging{File: katzenpost.LogFile, Level: katzenpost.LogLevel},
 		Management:     &config.Management{},
