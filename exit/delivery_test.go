@@ -596,3 +596,20 @@ func TestConcurrency(t *testing.T) {
 		}
 	})
 }
+
+// TestExpiryBetweenLooks asks for a parcel's state right after its expiry, before
+// Run has looked: the answer is final all the same.
+func TestExpiryBetweenLooks(t *testing.T) {
+	atDesk(t, func(c *Config) { c.Hold = 1000 * time.Hour }, func(d *desk) {
+		p := d.parcel(100, ana, bob)
+		p.Expires = epoch()
+		s := d.seal(p)
+		d.post(s)
+		time.Sleep(time.Until(epochStart(p.Expires+1)) + time.Second)
+		d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Expired}, mail.Result{Outcome: mail.Expired})
+		d.runFor(2000 * time.Hour)
+		if d.server.sessions != 0 {
+			t.Errorf("%d sessions after the expiry", d.server.sessions)
+		}
+	})
+}

@@ -342,10 +342,17 @@ func (o *Office) describe(tx *bolt.Tx, reply *mail.Reply) error {
 	default:
 		reply.State = mail.StateDone
 	}
+	over, waiting := o.now() > p.Expires, 0
 	for i := range int(p.Recipients) {
 		r, reason, ok := getRecipient(tx, reply.Parcel, i)
 		if !ok {
 			return errors.New("a recipient's record is missing")
+		}
+		if r.Outcome == mail.Waiting && !r.Begun && over {
+			r.Outcome = mail.Expired // begin refuses it; sweep has yet to write that
+		}
+		if r.Outcome == mail.Waiting {
+			waiting++
 		}
 		result := mail.Result{Outcome: r.Outcome}
 		if r.Outcome == mail.Failed || r.Outcome == mail.Expired {
@@ -355,6 +362,9 @@ func (o *Office) describe(tx *bolt.Tx, reply *mail.Reply) error {
 			}
 		}
 		reply.Results = append(reply.Results, result)
+	}
+	if p.Phase == complete && waiting == 0 {
+		reply.State = mail.StateDone
 	}
 	return nil
 }
