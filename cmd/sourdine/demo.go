@@ -314,7 +314,7 @@ func (d *demo) count() error {
 		if m.copies > 1 {
 			r.Duplicated++
 		}
-		took := toMilliseconds(m.arrived.Sub(d.mails[0].submitted))
+		took := seconds(m.arrived.Sub(d.mails[0].submitted))
 		if r.FirstDelivery == 0 || took < r.FirstDelivery {
 			r.FirstDelivery = took
 		}
@@ -329,8 +329,8 @@ func (d *demo) count() error {
 	return nil
 }
 
-// toMilliseconds returns d in seconds, without what no clock here measures.
-func toMilliseconds(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
+// seconds returns d in seconds, to the millisecond.
+func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
 
 // table prints what became of each mail, and what it took.
 func (d *demo) table() {
