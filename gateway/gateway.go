@@ -2,14 +2,13 @@ package gateway
 
 import (
 	"context"
-	cryptorand "crypto/rand"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/bits"
-	"math/rand/v2"
 	"path/filepath"
 	"time"
 
@@ -50,14 +49,13 @@ type Gateway struct {
 	sender  *sender.Sender
 	size    int // of a request
 	log     *slog.Logger
-	rng     func() *rand.Rand
 
 	exitExpiry func() uint64 // epochs that the exit lets a mail live; 0: not known
 }
 
 // Run runs the gateway until ctx ends.
 func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger) (err error) {
-	g := &Gateway{cfg: c, network: n, size: n.Parameters.Payload, log: log, rng: newRand}
+	g := &Gateway{cfg: c, network: n, size: n.Parameters.Payload, log: log}
 	if g.ring, err = c.Keyring(); err != nil {
 		return err
 	}
@@ -113,13 +111,6 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 	return all
 }
 
-// newRand returns a source that nobody can predict.
-func newRand() *rand.Rand {
-	var seed [32]byte
-	cryptorand.Read(seed[:])
-	return rand.New(rand.NewChaCha8(seed))
-}
-
 // accept takes responsibility for a submitted mail: when it returns nil, the
 // mail is sealed and on disk.
 func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
@@ -137,7 +128,7 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 		Recipients: l.Recipients,
 		Message:    *l.Message,
 	}
-	cryptorand.Read(parcel.MessageID[:])
+	rand.Read(parcel.MessageID[:])
 	sealed, err := mail.SealParcel(parcel, key, g.size)
 	if refusal, ok := errors.AsType[*mail.Refusal](err); ok {
 		return &submission.Permanent{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: refusal.Reason}
@@ -180,7 +171,7 @@ func (g *Gateway) moments(now time.Time, expires, life uint64, fragments int, ho
 	transit := time.Duration(fragments)*p.Slot + time.Duration(2*p.Layers)*p.Delay
 	end := directory.EpochStart(expires+1, p.Epoch)
 	grace := time.Duration(mail.Memory(life)) * p.Epoch / 2
-	return mixing.Moments(g.rng(), now.Add(transit+hold/2), end, grace, questions)
+	return mixing.Moments(sender.NewRand(), now.Add(transit+hold/2), end, grace, questions)
 }
 
 // told is for how many epochs beyond a mail's expiry the exit surely still knows

@@ -42,7 +42,7 @@ func loadGuards(path string, n *directory.Network) (*guards, error) {
 	g := &guards{path: path, network: n}
 	b, err := config.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		g.pickEntry(newRand())
+		g.pickEntry(NewRand())
 		return g, g.save()
 	}
 	if err != nil {
@@ -64,7 +64,7 @@ func loadGuards(path string, n *directory.Network) (*guards, error) {
 		}
 	}
 	if g.entry == nil { // the network file no longer lists it
-		g.pickEntry(newRand())
+		g.pickEntry(NewRand())
 		return g, g.save()
 	}
 	return g, nil

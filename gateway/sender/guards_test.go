@@ -51,7 +51,7 @@ func TestGuardsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := first.chooseExit(exits("x1", "x2", "x3"), newRand(), 10, 5); err != nil {
+	if err := first.chooseExit(exits("x1", "x2", "x3"), NewRand(), 10, 5); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.saw(10); err != nil {
@@ -116,10 +116,10 @@ func TestExitIsNotTheEntrysOperators(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := g.chooseExit(exits("same"), newRand(), 1, 10); err == nil {
+		if err := g.chooseExit(exits("same"), NewRand(), 1, 10); err == nil {
 			t.Fatal("an exit of the entry's operator was chosen")
 		}
-		if err := g.chooseExit(exits("same", "other"), newRand(), 1, 10); err != nil {
+		if err := g.chooseExit(exits("same", "other"), NewRand(), 1, 10); err != nil {
 			t.Fatal(err)
 		}
 		if g.exit != (sphinx.NodeID{2}) {
@@ -134,21 +134,21 @@ func TestExitChangesOnlyAfterLongAbsence(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := exits("x1", "x2", "x3")
-	if err := g.chooseExit(v, newRand(), 100, 168); err != nil {
+	if err := g.chooseExit(v, NewRand(), 100, 168); err != nil {
 		t.Fatal(err)
 	}
 	first := g.exit
 	g.exitSeen(110)
-	if err := g.chooseExit(v, newRand(), 277, 168); err != nil || g.exit != first {
+	if err := g.chooseExit(v, NewRand(), 277, 168); err != nil || g.exit != first {
 		t.Fatalf("changed before its time: %v", err)
 	}
-	if err := g.chooseExit(v, newRand(), 278, 168); !errors.Is(err, errExitChanged) || g.exit == first {
+	if err := g.chooseExit(v, NewRand(), 278, 168); !errors.Is(err, errExitChanged) || g.exit == first {
 		t.Fatalf("not changed after its time: %v", err)
 	}
 	only := exits("x1")
 	only.Exits[0].ID = g.exit
 	now := g.exit
-	if err := g.chooseExit(only, newRand(), 10_000, 168); err != nil || g.exit != now {
+	if err := g.chooseExit(only, NewRand(), 10_000, 168); err != nil || g.exit != now {
 		t.Errorf("the only exit was given up: %v", err)
 	}
 }

@@ -94,7 +94,7 @@ func New(cfg Config) (*Sender, error) {
 	}
 	s := &Sender{
 		cfg:      cfg,
-		rng:      newRand(),
+		rng:      NewRand(),
 		schedule: cfg.Schedule,
 		events:   make(chan event),
 		added:    make(chan Parcel),
@@ -106,7 +106,7 @@ func New(cfg Config) (*Sender, error) {
 		maxLoss:  defaultMaxLoss,
 	}
 	if s.schedule == nil {
-		s.schedule = newRand()
+		s.schedule = NewRand()
 	}
 	if s.cfg.Dial == nil {
 		s.cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {
@@ -125,8 +125,8 @@ func New(cfg Config) (*Sender, error) {
 	return s, nil
 }
 
-// newRand returns a source that nobody can predict.
-func newRand() *rand.Rand {
+// NewRand returns a source that nobody can predict.
+func NewRand() *rand.Rand {
 	var seed [32]byte
 	cryptorand.Read(seed[:])
 	return rand.New(rand.NewChaCha8(seed))
