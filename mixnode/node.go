@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/katzenpost/katzenpost/server"
 	"github.com/katzenpost/katzenpost/server/config"
@@ -20,8 +21,13 @@ import (
 // the packets of a node on a slow line or a busy machine.
 const patience = 30_000
 
+// garbage is how far, in percent, the heap may grow between two collections. Each
+// mix key has a replay filter of 64 MiB in the engine, and goes with its epoch.
+const garbage = 20
+
 // Run runs the node until ctx ends. An exit needs a handler.
 func Run(ctx context.Context, c *Config, n *directory.Network, h *Handler, log *slog.Logger) error {
+	debug.SetGCPercent(garbage)
 	engine := c.engine(n)
 	var handler *watch
 	if c.Role == directory.RoleExit {

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/katzenpost/hpqc/kem"
@@ -77,6 +78,7 @@ type Conn struct {
 	commands *commands.Commands
 	geometry *geo.Geometry
 	chunks   chunks
+	close    sync.Once
 }
 
 // Handshake authenticates conn as the entry's and returns the link. A silence of
@@ -113,8 +115,8 @@ func (e expected) IsPeerValid(c *wire.PeerCredentials) bool {
 	return hmac.Equal(c.AdditionalData, id[:]) && e.entry.LinkKey().Equal(c.PublicKey)
 }
 
-// Close ends the connection.
-func (c *Conn) Close() { c.session.Close() }
+// Close ends the connection. Any goroutine may call it, any number of times.
+func (c *Conn) Close() { c.close.Do(c.session.Close) }
 
 // ClockSkew is how far this machine's clock is ahead of the entry's.
 func (c *Conn) ClockSkew() time.Duration { return c.session.ClockSkew() }
