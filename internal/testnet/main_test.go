@@ -3,6 +3,7 @@ package testnet_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"mime/quotedprintable"
@@ -19,7 +20,15 @@ import (
 // program is the path of the program under test, built once.
 var program string
 
+// networksAtOnce is how many networks run beside each other. They wait more than
+// they compute.
+const networksAtOnce = "4"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", networksAtOnce); err != nil {
+		panic(err)
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "sourdine-test-")
 		if err != nil {

@@ -5,7 +5,7 @@ package testnet_test
 // How much the tests of whole networks do in a few minutes.
 const (
 	killRounds = 3
-	wireSlots  = 200
+	wireSlots  = 100
 
 	// wireJudgesJitter says whether slots must keep their times, which a busy
 	// machine cannot promise.
