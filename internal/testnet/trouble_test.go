@@ -1,0 +1,111 @@
+package testnet_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/internal/testnet"
+	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+)
+
+// Two of three authorities are silent for an epoch, so that there is no
+// consensus for the next. Mail that is written then waits, and arrives.
+func TestMissedVote(t *testing.T) {
+	t.Parallel()
+	n := start(t, testnet.Options{})
+	for _, name := range []string{"auth1", "auth2"} {
+		if err := n.Process(name).Pause(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	silent := n.Epoch()
+	if err := n.Wait(ctx, "two epochs", func() (bool, error) { return n.Epoch() >= silent+2, nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"auth1", "auth2"} {
+		if err := n.Process(name).Resume(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	submit(t, n, "you@far.example", "no vote", "x\n")
+	arrival(t, t.Context(), n, "no vote")
+}
+
+// No authority can be reached: the network ends with its last consensus, the
+// gateway says so, and all is well again some epochs after the authorities are
+// back.
+func TestNoAuthority(t *testing.T) {
+	t.Parallel()
+	n := start(t, testnet.Options{})
+	authorities := []string{"auth1", "auth2", "auth3"}
+	for _, name := range authorities {
+		if err := n.Process(name).Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	var reasons []string
+	err := n.Wait(ctx, "the gateway to say that it does not protect", func() (bool, error) {
+		st, err := n.Status()
+		if err != nil {
+			return false, err
+		}
+		reasons = st.Reasons
+		return !st.Protected, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(reasons) == 0 || strings.TrimSpace(reasons[0]) == "" {
+		t.Errorf("the reason given is %q", reasons)
+	}
+	for _, name := range authorities {
+		if err := n.Process(name).Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	submit(t, n, "you@far.example", "authorities back", "x\n")
+	if err := n.Wait(ctx, "the gateway to protect again", func() (bool, error) {
+		st, err := n.Status()
+		return err == nil && st.Protected, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	arrival(t, ctx, n, "authorities back")
+}
+
+// A gateway that was suspended sends no burst when it goes on.
+func TestSuspend(t *testing.T) {
+	t.Parallel()
+	wire := new(tap.Wire)
+	n := start(t, testnet.Options{Taps: map[string]tap.Tap{testnet.Entry: wire}})
+	if err := n.Process(testnet.Gateway).Pause(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * time.Second) // 30 slots
+	from := time.Now()
+	if err := n.Process(testnet.Gateway).Resume(); err != nil {
+		t.Fatal(err)
+	}
+	before := sent(t, n)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := n.Wait(ctx, "slots after the suspension", func() (bool, error) { return sent(t, n) >= before+20, nil }); err != nil {
+		t.Fatal(err)
+	}
+	bytes := 0
+	for _, c := range wire.Chunks() {
+		if c.Out && c.At.After(from) && c.At.Before(from.Add(time.Second)) {
+			bytes += c.Bytes
+		}
+	}
+	// Ten slots in a second, and what a busy machine moves from one second to the next.
+	if commands := bytes / commandBytes; commands > 3*13 {
+		t.Errorf("%d commands in the first second, which has ten slots of three", commands)
+	}
+}
