@@ -27,7 +27,7 @@ type Parameters struct {
 	Payload int           `toml:"payload"` // user payload in bytes
 }
 
-// DefaultParameters are those of DESIGN: see docs/ for why.
+// DefaultParameters are those of a network for mail, which can wait.
 func DefaultParameters() Parameters {
 	return Parameters{
 		Epoch: time.Hour, Slot: 20 * time.Second, Delay: time.Minute, Layers: 3,

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -197,7 +199,7 @@ Documentation=https://codeberg.org/sourdine/sourdine
 After=network.target
 
 [Service]
-ExecStart=%q gateway -c %q
+ExecStart=%s gateway -c %s
 Restart=always
 RestartSec=10
 LimitCORE=0
@@ -206,8 +208,12 @@ UMask=0077
 
 [Install]
 WantedBy=default.target
-`, executable, config)
+`, quoteUnit(executable), quoteUnit(config))
 }
+
+// quoteUnit quotes an argument for a unit file, where a percent sign begins a
+// specifier (systemd.unit(5)).
+func quoteUnit(s string) string { return strings.ReplaceAll(strconv.Quote(s), "%", "%%") }
 
 // Port returns the port of an address, for people.
 func Port(address string) string {

@@ -50,7 +50,8 @@ type Gateway struct {
 	size    int // of a request
 	log     *slog.Logger
 
-	exitExpiry func() uint64 // epochs that the exit lets a mail live; 0: not known
+	exitExpiry func() uint64    // epochs that the exit lets a mail live; 0: not known
+	now        func() time.Time // the network's time
 }
 
 // Run runs the gateway until ctx ends.
@@ -70,7 +71,7 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	g.exitExpiry = g.sender.ExitExpiry
+	g.exitExpiry, g.now = g.sender.ExitExpiry, g.sender.Now
 	certificate, _, err := submission.Certificate(c.dir)
 	if err != nil {
 		return err
@@ -223,7 +224,7 @@ func (g *Gateway) Answered(r *mail.Reply) {
 		if m.Final || (responsible(m.State) && !responsible(r.State)) {
 			return // an answer that others overtook
 		}
-		epoch := g.network.Epoch(time.Now())
+		epoch := g.network.Epoch(g.now())
 		late := epoch > m.Expires && epoch <= m.Expires+g.told()
 		if late && !responsible(m.State) && !responsible(r.State) {
 			// The exit still knows what it had, and takes nothing any more: this
@@ -248,7 +249,7 @@ func (g *Gateway) Answered(r *mail.Reply) {
 				m.Results = g.sealResults(r.Results)
 			}
 		}
-		m.Queries = after(m.Queries, time.Now())
+		m.Queries = after(m.Queries, g.now())
 	})
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		g.log.Error("storing a mail's state failed", "error", err)
@@ -334,7 +335,7 @@ func (g *Gateway) tend(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		epoch := g.network.Epoch(time.Now())
+		epoch := g.network.Epoch(g.now())
 		for _, id := range g.giveUp(func(m *queue.Mail) bool { return epoch > m.Expires+mail.Memory(g.cfg.Expiry) }) {
 			g.sender.Remove(ctx, id)
 		}

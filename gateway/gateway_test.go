@@ -31,7 +31,7 @@ func newGateway(t *testing.T) (*Gateway, *keyring.Key) {
 	}
 	t.Cleanup(func() { q.Close() })
 	return &Gateway{
-		cfg: &Config{Expiry: 120}, ring: ring, queue: q, size: 30_000, exitExpiry: func() uint64 { return 120 },
+		cfg: &Config{Expiry: 120}, ring: ring, queue: q, size: 30_000, exitExpiry: func() uint64 { return 120 }, now: time.Now,
 		network: &directory.Network{Parameters: directory.DefaultParameters()},
 		log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, key

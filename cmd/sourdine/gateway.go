@@ -181,7 +181,8 @@ Settings for your mail program (outgoing mail, SMTP):
 
 Start it now, and leave it on: what protects you is that it always sends.
   sourdine gateway -c %s
-Or let systemd keep it running:
+Or let systemd keep it running, from the start of the machine:
+  loginctl enable-linger
   systemctl --user enable --now %s
 Then look with: sourdine status -c %s
 `, m.Network.Name, c.Dir(), m.Network.Fingerprint(), gateway.Port(c.ListenTLS), gateway.Port(c.Listen), c.User,

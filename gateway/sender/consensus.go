@@ -104,6 +104,13 @@ func (s *Sender) received(ctx context.Context, now time.Time, c *link.Consensus,
 // valid one proves that our clock is behind. Nothing proves that a clock is
 // ahead, so a gateway whose clock is ahead stays silent and says so.
 func (s *Sender) unavailable(now time.Time, epoch uint64, hint bool) {
+	if s.offset != 0 && !hint {
+		// The correction may be what is wrong now: the clock was set.
+		s.offset = 0
+		s.setOffset(0)
+		s.ask(now, s.epoch(now))
+		return
+	}
 	entry := s.cfg.Network.Epoch(now.Add(-s.conn.link.ClockSkew()))
 	if !hint && entry > s.epoch(now) {
 		s.ask(now, entry)
@@ -162,7 +169,7 @@ func (s *Sender) usable(now time.Time) (*directory.View, error) {
 	if err := view.Meets(s.cfg.Floors); err != nil {
 		return view, err
 	}
-	if err := s.guards.chooseExit(view, s.rng, s.epoch(now), s.patience(exitPatience)); err != nil {
+	if err := s.guards.chooseExit(view, s.rng, s.patience(exitPatience)); err != nil {
 		if errors.Is(err, errExitChanged) {
 			s.tell(Store.ExitGone)
 			s.forgetParcels()
@@ -172,6 +179,7 @@ func (s *Sender) usable(now time.Time) (*directory.View, error) {
 	}
 	exit, ok := view.Exit(s.guards.exit)
 	if !ok {
+		s.guards.ExitFailing.failed(s.epoch(now))
 		return view, errors.New("this gateway's exit is not in the consensus; it is given up only after long absence")
 	}
 	s.setExit(exit.ExitInfo)

@@ -25,17 +25,33 @@ const (
 // guards are the entry and the exit that a gateway keeps for months, and the
 // newest epoch whose consensus it has seen.
 type guards struct {
-	Entry     string `json:"entry"` // identity hash in hexadecimal
-	Exit      string `json:"exit,omitempty"`
-	EntrySeen uint64 `json:"entry_seen"` // the epoch in which it last worked
-	ExitSeen  uint64 `json:"exit_seen"`
-	Epoch     uint64 `json:"epoch"`
+	Entry        string   `json:"entry"` // identity hash in hexadecimal
+	Exit         string   `json:"exit,omitempty"`
+	EntryFailing failures `json:"entry_failing"`
+	ExitFailing  failures `json:"exit_failing"`
+	Epoch        uint64   `json:"epoch"`
 
 	path    string
 	network *directory.Network
 	entry   *directory.Member
 	exit    sphinx.NodeID // zero: none yet
 }
+
+// failures counts the epochs in which something was tried and never worked, since
+// it last did. Time in which nothing was tried, the gateway off, does not count.
+type failures struct {
+	Epochs uint64 `json:"epochs"`
+	Last   uint64 `json:"last"` // the epoch that was counted last
+}
+
+func (f *failures) failed(epoch uint64) {
+	if epoch != f.Last {
+		f.Epochs++
+		f.Last = epoch
+	}
+}
+
+func (f *failures) worked(epoch uint64) { *f = failures{Last: epoch} }
 
 // loadGuards reads the file at path, or chooses an entry where there is none.
 func loadGuards(path string, n *directory.Network) (*guards, error) {
@@ -90,14 +106,8 @@ func (g *guards) pickEntry(rng *rand.Rand) {
 	}
 	g.entry = candidates[rng.IntN(len(candidates))]
 	id := g.entry.ID()
-	g.Entry, g.EntrySeen = hex.EncodeToString(id[:]), 0
+	g.Entry, g.EntryFailing = hex.EncodeToString(id[:]), failures{}
 }
-
-// entrySeen notes that the entry works.
-func (g *guards) entrySeen(epoch uint64) { g.EntrySeen = epoch }
-
-// exitSeen notes that the exit works.
-func (g *guards) exitSeen(epoch uint64) { g.ExitSeen = epoch }
 
 // saw notes that a consensus of this epoch was seen.
 func (g *guards) saw(epoch uint64) error {
@@ -106,16 +116,13 @@ func (g *guards) saw(epoch uint64) error {
 }
 
 // entryFailed notes a failed attempt, and chooses another entry after patience
-// epochs without a success.
+// epochs of attempts without a success.
 func (g *guards) entryFailed(epoch, patience uint64, rng *rand.Rand, log *slog.Logger) {
-	if g.EntrySeen == 0 {
-		g.EntrySeen = epoch // the wait starts now
-	}
-	if epoch < g.EntrySeen+patience || len(g.network.Entries) < 2 {
+	g.EntryFailing.failed(epoch)
+	if g.EntryFailing.Epochs <= patience || len(g.network.Entries) < 2 {
 		return
 	}
 	g.pickEntry(rng)
-	g.EntrySeen = epoch
 	log.Warn("the entry failed for long; another was chosen", "entry", g.entry.Name)
 	if err := g.save(); err != nil {
 		log.Error("writing the file of guards failed", "error", err)
@@ -125,11 +132,12 @@ func (g *guards) entryFailed(epoch, patience uint64, rng *rand.Rand, log *slog.L
 // errExitChanged says that another exit was chosen in place of one.
 var errExitChanged = errors.New("the exit was changed")
 
-// chooseExit chooses an exit where there is none, or where the one there is has
-// not answered for patience epochs: never one that the entry's operator runs.
-func (g *guards) chooseExit(v *directory.View, rng *rand.Rand, epoch, patience uint64) error {
+// chooseExit chooses an exit where there is none, or where the one there is left
+// packets without an answer, or was not in the consensus, for more than patience
+// epochs: never one that the entry's operator runs.
+func (g *guards) chooseExit(v *directory.View, rng *rand.Rand, patience uint64) error {
 	had := g.exit != sphinx.NodeID{}
-	if had && epoch < g.ExitSeen+patience {
+	if had && g.ExitFailing.Epochs <= patience {
 		return nil
 	}
 	var candidates []directory.Exit
@@ -145,7 +153,7 @@ func (g *guards) chooseExit(v *directory.View, rng *rand.Rand, epoch, patience u
 		return errors.New("no exit in the consensus is run by others than this gateway's entry: an entry and an exit of one operator could work together")
 	}
 	g.exit = candidates[rng.IntN(len(candidates))].ID
-	g.Exit, g.ExitSeen = hex.EncodeToString(g.exit[:]), epoch
+	g.Exit, g.ExitFailing = hex.EncodeToString(g.exit[:]), failures{}
 	if err := g.save(); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func TestGuardsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := first.chooseExit(exits("x1", "x2", "x3"), NewRand(), 10, 5); err != nil {
+	if err := first.chooseExit(exits("x1", "x2", "x3"), NewRand(), 5); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.saw(10); err != nil {
@@ -83,27 +83,33 @@ func TestEntryChangesOnlyAfterLongFailure(t *testing.T) {
 	}
 	log, rng := slog.New(slog.NewTextHandler(io.Discard, nil)), rand.New(rand.NewPCG(1, 1))
 	first := g.entry
-	for epoch := uint64(100); epoch < 172; epoch++ {
-		g.entryFailed(epoch, 72, rng, log)
-		if g.entry != first {
-			t.Fatalf("the entry changed after %d epochs of failure, want 72", epoch-100)
+	fail := func(from, to uint64) {
+		for epoch := from; epoch < to; epoch++ {
+			g.entryFailed(epoch, 72, rng, log)
+			g.entryFailed(epoch, 72, rng, log)
 		}
 	}
-	g.entrySeen(172)
-	g.entryFailed(243, 72, rng, log)
+	fail(100, 172)
 	if g.entry != first {
-		t.Fatal("a success did not begin the wait anew")
+		t.Fatal("the entry changed after 72 epochs of failure, want more")
 	}
-	g.entryFailed(244, 72, rng, log)
+	g.EntryFailing.worked(172)
+	fail(173, 180)
+	fail(10_000, 10_065) // the machine was off for a year
+	if g.entry != first {
+		t.Fatal("the entry changed though it worked 72 epochs of attempts ago")
+	}
+	fail(10_065, 10_066)
 	if g.entry == first {
-		t.Fatal("the entry did not change after 72 epochs of failure")
+		t.Fatal("the entry did not change after 73 epochs of failure")
 	}
 	alone, err := loadGuards(filepath.Join(t.TempDir(), "guards.json"), network(t, "e1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	alone.entryFailed(1, 1, rng, log)
-	alone.entryFailed(1000, 1, rng, log)
+	for epoch := range uint64(100) {
+		alone.entryFailed(epoch, 1, rng, log)
+	}
 	if alone.entry == nil || alone.entry.Name != "e1" {
 		t.Error("the only entry was given up")
 	}
@@ -116,10 +122,10 @@ func TestExitIsNotTheEntrysOperators(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := g.chooseExit(exits("same"), NewRand(), 1, 10); err == nil {
+		if err := g.chooseExit(exits("same"), NewRand(), 10); err == nil {
 			t.Fatal("an exit of the entry's operator was chosen")
 		}
-		if err := g.chooseExit(exits("same", "other"), NewRand(), 1, 10); err != nil {
+		if err := g.chooseExit(exits("same", "other"), NewRand(), 10); err != nil {
 			t.Fatal(err)
 		}
 		if g.exit != (sphinx.NodeID{2}) {
@@ -134,21 +140,25 @@ func TestExitChangesOnlyAfterLongAbsence(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := exits("x1", "x2", "x3")
-	if err := g.chooseExit(v, NewRand(), 100, 168); err != nil {
+	if err := g.chooseExit(v, NewRand(), 168); err != nil {
 		t.Fatal(err)
 	}
 	first := g.exit
-	g.exitSeen(110)
-	if err := g.chooseExit(v, NewRand(), 277, 168); err != nil || g.exit != first {
+	for epoch := range uint64(168) {
+		g.ExitFailing.failed(epoch + 1)
+	}
+	if err := g.chooseExit(v, NewRand(), 168); err != nil || g.exit != first {
 		t.Fatalf("changed before its time: %v", err)
 	}
-	if err := g.chooseExit(v, NewRand(), 278, 168); !errors.Is(err, errExitChanged) || g.exit == first {
+	g.ExitFailing.failed(5000)
+	if err := g.chooseExit(v, NewRand(), 168); !errors.Is(err, errExitChanged) || g.exit == first {
 		t.Fatalf("not changed after its time: %v", err)
 	}
 	only := exits("x1")
 	only.Exits[0].ID = g.exit
 	now := g.exit
-	if err := g.chooseExit(only, NewRand(), 10_000, 168); err != nil || g.exit != now {
+	g.ExitFailing.Epochs = 10_000
+	if err := g.chooseExit(only, NewRand(), 168); err != nil || g.exit != now {
 		t.Errorf("the only exit was given up: %v", err)
 	}
 }

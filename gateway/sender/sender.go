@@ -308,7 +308,7 @@ func (s *Sender) connect(ctx context.Context, entry *directory.Member) (*link.Co
 // connected takes a new link into use.
 func (s *Sender) connected(ctx context.Context, now time.Time, l *link.Conn, helpers *sync.WaitGroup) {
 	s.redial.failures = 0
-	s.guards.entrySeen(s.epoch(now))
+	s.guards.EntryFailing.worked(s.epoch(now))
 	c := &connection{link: l, out: make(chan outgoing, 1)}
 	s.conn, s.ack = c, nil
 	s.setLink(nil)

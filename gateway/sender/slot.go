@@ -51,11 +51,12 @@ func (s *Sender) sendSlot(now time.Time) {
 		return
 	}
 	s.ack = nil
-	due := now.Add(p.life + slack(s.slot))
+	due := s.networkTime(now).Add(p.life + slack(s.slot))
 	s.pending[p.reply] = &pending{
 		keys: p.keys, choice: p.choice, ticket: s.outbox.Sent(p.choice, due),
 		drop: due.Add(forgetAfter * slack(s.slot)),
 	}
+	s.guards.ExitFailing.failed(s.epoch(now)) // until it answers
 	s.countSent(p.choice.Kind)
 }
 
@@ -75,9 +76,9 @@ func (s *Sender) sendAck() {
 
 // afterSlot does what is due once a slot, and prepares the next one's packet.
 func (s *Sender) afterSlot(now time.Time) {
-	s.outbox.Tick(now)
+	s.outbox.Tick(s.networkTime(now))
 	for id, p := range s.pending {
-		if now.After(p.drop) {
+		if s.networkTime(now).After(p.drop) {
 			delete(s.pending, id)
 		}
 	}
@@ -103,7 +104,7 @@ func (s *Sender) prepare(now time.Time) {
 }
 
 func (s *Sender) wrap(view *directory.View, now time.Time) (*prepared, error) {
-	p := &prepared{choice: s.outbox.Next(now)}
+	p := &prepared{choice: s.outbox.Next(s.networkTime(now))}
 	cryptorand.Read(p.reply[:])
 	route, err := view.Route(s.rng, s.epoch(now), s.guards.entry.ID(), s.guards.exit, s.identity.Client(), p.reply)
 	if err != nil {
@@ -164,8 +165,9 @@ func (s *Sender) reply(now time.Time, r *link.Reply) {
 		return
 	}
 	s.outbox.Answered(p.ticket)
-	s.countAnswered()
-	s.guards.exitSeen(s.epoch(now))
+	s.countAnswered(now)
+	s.guards.EntryFailing.worked(s.epoch(now))
+	s.guards.ExitFailing.worked(s.epoch(now))
 	s.learnKeys(answer.Keys)
 	if answer.State == mail.StateNone || mixing.ID(answer.Parcel) != p.choice.Parcel {
 		return
@@ -176,7 +178,7 @@ func (s *Sender) reply(now time.Time, r *link.Reply) {
 	if answer.State == mail.StateUnknown {
 		missing = ^uint64(0)
 	}
-	s.outbox.Update(p.ticket, p.choice.Parcel, missing, responsible, final, now)
+	s.outbox.Update(p.ticket, p.choice.Parcel, missing, responsible, final, s.networkTime(now))
 	if final || !responsible && s.epoch(now) > s.expires[answer.Parcel] {
 		s.forget(answer.Parcel) // the exit takes nothing of it any more
 	}

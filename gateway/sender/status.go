@@ -35,6 +35,8 @@ type Status struct {
 // published is what other goroutines may see; guarded by Sender.mu.
 type published struct {
 	status    Status
+	answered  time.Time     // when the last reply came
+	silence   time.Duration // how long none may come
 	link      error
 	view      error
 	consensus error
@@ -66,6 +68,8 @@ func (s *Sender) Status() Status {
 		reason("silent: %v", p.view)
 	case st.Answered == 0:
 		reason("no reply has come back yet")
+	case time.Since(p.answered) > p.silence:
+		reason("no reply has come back for %v", time.Since(p.answered).Round(time.Second))
 	case st.Holding:
 		reason("%d of the last %d packets were lost, so mail is held back and only cover is sent", st.Lost, st.RecentOf)
 	}
@@ -90,6 +94,8 @@ func (s *Sender) publish(now time.Time) {
 	st.Holding = s.outbox.Holding()
 	st.Epoch, st.Delay, st.Mixes = 0, "", nil
 	if v := s.newest(now); v != nil {
+		// Longer than all but one in a thousand packets with six such delays live.
+		s.public.silence = 17*v.Delay + slack(s.slot)
 		st.Epoch, st.Delay = v.Epoch, v.Delay.String()
 		for _, layer := range v.Layers {
 			st.Mixes = append(st.Mixes, len(layer))
@@ -121,7 +127,9 @@ func (s *Sender) setExit(e directory.ExitInfo) {
 func (s *Sender) setView(err error) { s.set(func(p *published) { p.view = err }) }
 func (s *Sender) countMissed()      { s.set(func(p *published) { p.status.SlotsMissed++ }) }
 func (s *Sender) countStray()       { s.set(func(p *published) { p.status.Stray++ }) }
-func (s *Sender) countAnswered()    { s.set(func(p *published) { p.status.Answered++ }) }
+func (s *Sender) countAnswered(now time.Time) {
+	s.set(func(p *published) { p.status.Answered++; p.answered = now })
+}
 func (s *Sender) countSent(k mixing.Kind) {
 	s.set(func(p *published) {
 		p.status.PacketsSent++
@@ -159,4 +167,12 @@ func (s *Sender) currentExit() (directory.ExitInfo, bool) {
 func (s *Sender) ExitExpiry() uint64 {
 	exit, _ := s.currentExit()
 	return exit.Expiry
+}
+
+// Now is the network's time: this machine's, put right by what the consensus
+// proved.
+func (s *Sender) Now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Add(s.public.offset)
 }

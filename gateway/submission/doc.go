@@ -2,7 +2,7 @@
 // one user, on loopback or a unix socket.
 //
 //	certificate, fingerprint, err := submission.Certificate(dir)
-//	server, err := submission.New(submission.Config{Listen: "127.0.0.1:1587", ...}, ring, accept, log)
+//	server, err := submission.New(submission.Config{Listen: "127.0.0.1:1025", ...}, ring, accept, log)
 //	err = server.Serve(ctx) // until ctx ends and the last session is over
 //
 // A mail program logs in with AUTH PLAIN or LOGIN, over TLS or the unix socket; its password unlocks the user's

@@ -18,7 +18,7 @@ import (
 func listenTCP(address string, remote bool) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no address and port: write it as 127.0.0.1:1587", address)
+		return nil, fmt.Errorf("%q is no address and port: write it as 127.0.0.1:1025", address)
 	}
 	if host == "localhost" {
 		host = "127.0.0.1"

@@ -29,7 +29,7 @@ const (
 
 // Config says where the server listens and for whom. At least one of Listen, ListenTLS and Socket is set.
 type Config struct {
-	Listen      string      // "127.0.0.1:1587": IP address and port where TLS begins with STARTTLS
+	Listen      string      // "127.0.0.1:1025": IP address and port where TLS begins with STARTTLS
 	ListenTLS   string      // "127.0.0.1:1465": IP address and port where TLS begins at once (RFC 8314)
 	Socket      string      // path of a unix socket, where no TLS is needed
 	AllowRemote bool        // take addresses that are not loopback
@@ -104,7 +104,7 @@ func New(cfg Config, ring *keyring.Ring, accept Accepter, log *slog.Logger) (*Se
 	case cfg.User == "":
 		return nil, errors.New("no user name for mail programs: choose one")
 	case cfg.Listen == "" && cfg.ListenTLS == "" && cfg.Socket == "":
-		return nil, errors.New("nowhere to listen for mail programs: choose an address such as 127.0.0.1:1587")
+		return nil, errors.New("nowhere to listen for mail programs: choose an address such as 127.0.0.1:1025")
 	case (cfg.Listen != "" || cfg.ListenTLS != "") && cfg.TLS == nil:
 		return nil, errors.New("no TLS certificate for mail programs: only the unix socket works without")
 	}
