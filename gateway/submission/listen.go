@@ -15,7 +15,7 @@ import (
 
 // listenTCP binds an IP address and port. Names other than localhost are refused: looking them up would ask the
 // network.
-func listenTCP(address string, remote bool) (net.Listener, error) {
+func listenTCP(address string) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("%q is no address and port: write it as 127.0.0.1:1025", address)
@@ -27,9 +27,8 @@ func listenTCP(address string, remote bool) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q is no IP address: write 127.0.0.1 or ::1", host)
 	}
-	if !ip.Unmap().IsLoopback() && !remote {
-		return nil, fmt.Errorf("%s can be reached from other machines: use 127.0.0.1 or ::1, or allow remote "+
-			"mail programs in the configuration", host)
+	if !ip.Unmap().IsLoopback() {
+		return nil, fmt.Errorf("%s can be reached from other machines: use 127.0.0.1 or ::1", host)
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
 	switch {

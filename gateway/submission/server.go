@@ -29,11 +29,10 @@ const (
 
 // Config says where the server listens and for whom. At least one of Listen, ListenTLS and Socket is set.
 type Config struct {
-	Listen      string      // "127.0.0.1:1025": IP address and port where TLS begins with STARTTLS
-	ListenTLS   string      // "127.0.0.1:1465": IP address and port where TLS begins at once (RFC 8314)
-	Socket      string      // path of a unix socket, where no TLS is needed
-	AllowRemote bool        // take addresses that are not loopback
-	TLS         *tls.Config // with a certificate; needed by Listen and ListenTLS
+	Listen    string      // "127.0.0.1:1025": IP address and port where TLS begins with STARTTLS
+	ListenTLS string      // "127.0.0.1:1465": IP address and port where TLS begins at once (RFC 8314)
+	Socket    string      // path of a unix socket, where no TLS is needed
+	TLS       *tls.Config // with a certificate; needed by Listen and ListenTLS
 
 	Hostname      string       // what the greeting says; default "localhost"
 	User          string       // the one user name
@@ -134,13 +133,13 @@ func New(cfg Config, ring *keyring.Ring, accept Accepter, log *slog.Logger) (*Se
 // listen binds what the configuration names.
 func (s *Server) listen() (err error) {
 	if s.cfg.Listen != "" {
-		if s.starttls, err = listenTCP(s.cfg.Listen, s.cfg.AllowRemote); err != nil {
+		if s.starttls, err = listenTCP(s.cfg.Listen); err != nil {
 			return fmt.Errorf("listening for mail programs (STARTTLS): %w", err)
 		}
 		s.starttls = &limitedListener{s.starttls, &s.connections, true}
 	}
 	if s.cfg.ListenTLS != "" {
-		if s.implicit, err = listenTCP(s.cfg.ListenTLS, s.cfg.AllowRemote); err != nil {
+		if s.implicit, err = listenTCP(s.cfg.ListenTLS); err != nil {
 			return fmt.Errorf("listening for mail programs (TLS): %w", err)
 		}
 		s.implicit = tls.NewListener(&limitedListener{s.implicit, &s.connections, false}, s.cfg.TLS)
