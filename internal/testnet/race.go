@@ -3,8 +3,8 @@ package testnet
 import "strings"
 
 // Frames that are on the stack of whatever the packet engine does in the
-// goroutine that started it.
-var startsEngine = []string{"main.", "sourdine/mixnode.Run(", "sourdine/directory/authority.Run("}
+// goroutine that started it, or in functions of its own that were inlined there.
+var startsEngine = []string{"main.", "sourdine/mixnode.Run", "sourdine/directory/authority.Run"}
 
 // ownRaces returns the race detector's reports in a log that concern code of
 // this project: code that is on the stack of one of the two accesses. The engine

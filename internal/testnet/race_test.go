@@ -26,6 +26,13 @@ Goroutine 127 (running) created at:
   codeberg.org/sourdine/sourdine/mixnode.(*Handler).listen()
       /src/mixnode/handler.go:38 +0x433
 ` + between
+	inlinedRace = between + `WARNING: DATA RACE
+Write at 0x00c00004aca0 by main goroutine:
+  github.com/katzenpost/katzenpost/server.(*Server).halt()
+      /go/pkg/mod/github.com/katzenpost/katzenpost@v0.0.99/server/server.go:150 +0x2ab
+  codeberg.org/sourdine/sourdine/mixnode.Run.(*Server).Shutdown.func2()
+      /go/pkg/mod/github.com/katzenpost/katzenpost@v0.0.99/server/server.go:127 +0x33
+` + between
 	ownRace = between + `WARNING: DATA RACE
 Write at 0x00c00009ab80 by goroutine 41:
   github.com/katzenpost/katzenpost/core/wire.(*Session).Close()
@@ -44,10 +51,11 @@ func TestOwnRaces(t *testing.T) {
 		log  string
 		want int
 	}{
-		"none":   {"time=… level=INFO msg=started\n", 0},
-		"engine": {engineRace, 0},
-		"ours":   {ownRace, 1},
-		"both":   {"a line\n" + engineRace + "another\n" + ownRace + engineRace, 1},
+		"none":    {"time=… level=INFO msg=started\n", 0},
+		"engine":  {engineRace, 0},
+		"inlined": {inlinedRace, 0},
+		"ours":    {ownRace, 1},
+		"both":    {"a line\n" + engineRace + "another\n" + ownRace + engineRace, 1},
 	} {
 		if got := ownRaces(test.log); len(got) != test.want {
 			t.Errorf("%s: %d reports, want %d: %s", name, len(got), test.want, strings.Join(got, "\n"))
