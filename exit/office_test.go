@@ -140,7 +140,7 @@ func TestRestart(t *testing.T) {
 				restart(d)
 				d.wantState(d.ask(s), mail.StateComplete, mail.Result{}, mail.Result{})
 
-				// A refusal for now from one, success with the other.
+				// A temporary refusal from one, success with the other.
 				d.server.set(func(s *server) {
 					s.onRcpt = func(to string) error {
 						if to == string(bob) {
