@@ -121,7 +121,7 @@ func Open(cfg Config, now func() uint64, log *slog.Logger) (_ *Office, err error
 		return nil, errors.New("hold and retry_mean cannot be negative")
 	}
 	if cfg.MaxSpace < minimumSpace {
-		return nil, fmt.Errorf("max_space is %d bytes, and must be at least %d", cfg.MaxSpace, minimumSpace)
+		return nil, fmt.Errorf("space is %d bytes, and must be at least %d", cfg.MaxSpace, minimumSpace)
 	}
 	from, err := mail.ParseAddress(cfg.From)
 	if err != nil {

@@ -216,7 +216,7 @@ func (w *writer) putRecipient(id mail.ParcelID, i int, r recipient, reason []byt
 
 // errSpace says that a fragment would exceed the space for incomplete parcels
 // though no other one is left to forget.
-var errSpace = errors.New("max_space is too small for one parcel")
+var errSpace = errors.New("space is too small for one parcel")
 
 // addFragment stores a fragment of p. If p stays incomplete and takes more space
 // than there is, those incomplete parcels that have been longest without a new

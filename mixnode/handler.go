@@ -39,8 +39,9 @@ const (
 )
 
 // startTimeout bounds how long a handler may take to come up, and how long it
-// waits for its node.
-const startTimeout = time.Minute
+// waits for its node. The engine loses patience with it after 40 seconds, and
+// panics.
+const startTimeout = 30 * time.Second
 
 func (h *Handler) plugin() *config.CBORPluginKaetzchen {
 	return &config.CBORPluginKaetzchen{
@@ -60,6 +61,9 @@ type watch struct {
 }
 
 func (h *Handler) listen() (*watch, error) {
+	if err := checkSocket(filepath.Join(h.Dir, requestSocket)); err != nil {
+		return nil, err // the handler's, said before it is started
+	}
 	l, err := listenUnix(filepath.Join(h.Dir, lifeSocket))
 	if err != nil {
 		return nil, err
@@ -88,9 +92,20 @@ func (w *watch) gone() <-chan struct{} {
 
 func (w *watch) close() { w.listener.Close() }
 
+// longestSocket is how long a socket's path may be (unix(7): 108 bytes with the
+// zero behind it; BSD and macOS have 104).
+const longestSocket = 103
+
+func checkSocket(path string) error {
+	if len(path) > longestSocket {
+		return fmt.Errorf("%s: the path has %d bytes, and a socket's at most %d; choose a state directory with a shorter one", path, len(path), longestSocket)
+	}
+	return nil
+}
+
 func listenUnix(path string) (*net.UnixListener, error) {
-	if len(path) > 100 {
-		return nil, fmt.Errorf("%s: the path is too long for a socket; choose a state directory with a shorter one", path)
+	if err := checkSocket(path); err != nil {
+		return nil, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err

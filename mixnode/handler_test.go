@@ -130,9 +130,17 @@ func TestEngineGarbageEndsTheHandler(t *testing.T) {
 	}
 }
 
+// A path that one of the two sockets cannot have is told before the handler is
+// started.
 func TestSocketPathTooLong(t *testing.T) {
-	h := &Handler{Dir: "/" + strings.Repeat("x", 120), Log: new(lines)}
-	if _, err := h.listen(); err == nil || !strings.Contains(err.Error(), "too long") {
-		t.Errorf("error %v", err)
+	longest := longestSocket - len("/"+requestSocket)
+	for _, test := range []struct {
+		length int
+		want   string
+	}{{longest, "no such file"}, {longest + 1, "at most 103"}, {120, "at most 103"}} {
+		h := &Handler{Dir: "/" + strings.Repeat("x", test.length-1), Log: new(lines)}
+		if _, err := h.listen(); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("directory of %d bytes: error %v, want %q", test.length, err, test.want)
+		}
 	}
 }

@@ -44,7 +44,7 @@ func Run(ctx context.Context, c *Config, n *directory.Network, h *Handler, log *
 	if err := engine.FixupAndValidate(); err != nil {
 		return fmt.Errorf("configuring the node: %w", err)
 	}
-	s, err := server.New(engine)
+	s, err := startEngine(engine, handler)
 	if err != nil {
 		if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "listen" {
 			return fmt.Errorf("listening: %w: is another program using the port, or is the address another machine's?", err)
@@ -63,9 +63,32 @@ func Run(ctx context.Context, c *Config, n *directory.Network, h *Handler, log *
 	case <-handler.gone():
 		s.Shutdown()
 		<-ended
-		return errors.New("the exit's handler ended, so the node ends too, to be started again with it")
+		return errHandlerEnded
 	case <-ended:
 		return errors.New("the packet engine ended by itself; start the node again")
+	}
+}
+
+var errHandlerEnded = errors.New("the exit's handler ended, so the node ends too, to be started again with it")
+
+// startEngine starts the engine, unless the handler that it starts ends before:
+// the engine would go on asking for it, and panic in the end
+// (server/cborplugin/socket.go).
+func startEngine(c *config.Config, handler *watch) (*server.Server, error) {
+	type result struct {
+		s   *server.Server
+		err error
+	}
+	started := make(chan result, 1)
+	go func() {
+		s, err := server.New(c)
+		started <- result{s, err}
+	}()
+	select {
+	case r := <-started:
+		return r.s, r.err
+	case <-handler.gone():
+		return nil, errHandlerEnded
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	signpem "github.com/katzenpost/hpqc/sign/pem"
 	"github.com/katzenpost/katzenpost/authority/voting/server"
@@ -127,8 +128,25 @@ func (c *Config) admitted() ([]*directory.Member, error) {
 	return list, nil
 }
 
-// Run votes until ctx ends.
+// Run votes until ctx ends. The engine gives up when a vote cannot be made: when
+// too few nodes published themselves for an epoch, or the machine slept through
+// one (state.reveal in authority/voting/server/state.go). It is then started
+// anew, and joins the next vote; one that does not live for an epoch is an error.
 func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger) error {
+	for {
+		started := time.Now()
+		if err := c.vote(ctx, n, log); err != nil || ctx.Err() != nil {
+			return err
+		}
+		if time.Since(started) < n.Parameters.Epoch {
+			return errors.New("the voting engine ended by itself soon after its start; look at the disk and at the clock, then start the authority again")
+		}
+		log.Warn("the voting engine ended by itself, and is started anew", "authority", c.Name)
+	}
+}
+
+// vote runs one life of the engine, which ends with ctx or by itself.
+func (c *Config) vote(ctx context.Context, n *directory.Network, log *slog.Logger) error {
 	engine, err := c.engine(n)
 	if err != nil {
 		return err
@@ -150,16 +168,10 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 	}
 	log.Info("voting", "authority", c.Name, "network", n.Name, "mixes", len(engine.Mixes),
 		"entries", len(engine.GatewayNodes), "exits", len(engine.ServiceNodes), "epoch", n.Parameters.Epoch)
-	ended := make(chan struct{})
-	go func() { s.Wait(); close(ended) }()
-	select {
-	case <-ctx.Done():
-		s.Shutdown()
-		<-ended
-		return nil
-	case <-ended:
-		return errors.New("the voting engine ended by itself; start the authority again")
-	}
+	stop := context.AfterFunc(ctx, s.Shutdown)
+	defer stop()
+	s.Wait()
+	return nil
 }
 
 // engine makes the engine's configuration of ours.

@@ -34,7 +34,13 @@ type demo struct {
 
 func startDemo(t *testing.T, args ...string) *demo {
 	t.Helper()
-	d := &demo{t: t, tmp: t.TempDir()}
+	// t.TempDir has the test's name in it, too long for the paths of sockets.
+	tmp, err := os.MkdirTemp("", "demo-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(tmp) })
+	d := &demo{t: t, tmp: tmp}
 	d.cmd = exec.CommandContext(t.Context(), program, append([]string{"demo", "--json"}, args...)...)
 	d.cmd.Env = append(os.Environ(), "TMPDIR="+d.tmp)
 	d.cmd.Stdout = &d.out
@@ -219,6 +225,29 @@ func TestPortTaken(t *testing.T) {
 	}
 	if !again || !errors.Is(err, context.Canceled) {
 		t.Errorf("another attempt: %v; the end: %v", again, err)
+	}
+}
+
+// An exit whose post office cannot start says why, and ends.
+func TestPostOfficeFails(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, err := testnet.Start(ctx, testnet.Options{
+		Binary: program,
+		Edit: func(process string, config map[string]any) {
+			if process == testnet.Exit {
+				config["exit"].(map[string]any)["space"] = 1
+			}
+		},
+	})
+	if err == nil {
+		t.Fatal("the network started")
+	}
+	for _, want := range []string{"exit ended by itself", "space is 1 bytes", "the exit's handler ended"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q:\n%v", want, err)
+		}
 	}
 }
 
