@@ -141,9 +141,12 @@ func (s *Sender) verified(now time.Time, view *directory.View, err error, hint b
 			delete(s.views, e)
 		}
 	}
-	if err := s.guards.saw(view.Epoch); err != nil {
-		s.cfg.Log.Error("writing the file of guards failed", "error", err)
-	}
+	write := s.guards.saw(view.Epoch)
+	s.tell(func(Store) {
+		if err := write(); err != nil {
+			s.cfg.Log.Error("writing the file of guards failed", "error", err)
+		}
+	})
 	if s.prepared == nil {
 		s.prepare(now)
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/directory"
@@ -31,10 +32,30 @@ type guards struct {
 	ExitFailing  failures `json:"exit_failing"`
 	Epoch        uint64   `json:"epoch"`
 
-	path    string
+	file    guardsFile
+	version uint64 // counts what was handed to the file
 	network *directory.Network
 	entry   *directory.Member
 	exit    sphinx.NodeID // zero: none yet
+}
+
+// guardsFile is written by the sender's loop and by its helper, so that a slow
+// disk keeps no slot waiting.
+type guardsFile struct {
+	path    string
+	mu      sync.Mutex
+	written uint64 // the version that the file has
+}
+
+// write replaces the file's content, unless a newer version is there already.
+func (f *guardsFile) write(version uint64, content []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if version < f.written {
+		return nil
+	}
+	f.written = version
+	return config.WriteFile(f.path, content, 0o600)
 }
 
 // failures counts the epochs in which something was tried and never worked, since
@@ -55,7 +76,7 @@ func (f *failures) worked(epoch uint64) { *f = failures{Last: epoch} }
 
 // loadGuards reads the file at path, or chooses an entry where there is none.
 func loadGuards(path string, n *directory.Network) (*guards, error) {
-	g := &guards{path: path, network: n}
+	g := &guards{file: guardsFile{path: path}, network: n}
 	b, err := config.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		g.pickEntry(NewRand())
@@ -86,12 +107,19 @@ func loadGuards(path string, n *directory.Network) (*guards, error) {
 	return g, nil
 }
 
-func (g *guards) save() error {
+// save writes the guards, and returns when they are on the disk.
+func (g *guards) save() error { return g.later()() }
+
+// later returns what writes the guards as they are now, to be called by any
+// goroutine.
+func (g *guards) later() func() error {
 	b, err := json.MarshalIndent(g, "", "  ")
 	if err != nil {
-		return err
+		return func() error { return err }
 	}
-	return config.WriteFile(g.path, append(b, '\n'), 0o600)
+	g.version++
+	version := g.version
+	return func() error { return g.file.write(version, append(b, '\n')) }
 }
 
 func (g *guards) pickEntry(rng *rand.Rand) {
@@ -109,10 +137,11 @@ func (g *guards) pickEntry(rng *rand.Rand) {
 	g.Entry, g.EntryFailing = hex.EncodeToString(id[:]), failures{}
 }
 
-// saw notes that a consensus of this epoch was seen.
-func (g *guards) saw(epoch uint64) error {
+// saw notes that a consensus of this epoch was seen, and returns what writes it
+// down.
+func (g *guards) saw(epoch uint64) (write func() error) {
 	g.Epoch = max(g.Epoch, epoch)
-	return g.save()
+	return g.later()
 }
 
 // entryFailed notes a failed attempt, and chooses another entry after patience

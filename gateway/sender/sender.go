@@ -55,7 +55,7 @@ type Sender struct {
 	events chan event
 	added  chan Parcel
 	ended  chan mail.ParcelID
-	told   chan func(Store) // to the store's goroutine, which Run ends by closing it
+	told   chan func(Store) // to the goroutine that waits for the disk, which Run ends by closing it
 
 	// Everything below belongs to Run's goroutine.
 	guards   *guards

@@ -185,8 +185,9 @@ func (s *Sender) reply(now time.Time, r *link.Reply) {
 	s.tell(func(store Store) { store.Answered(answer) })
 }
 
-// tell passes something on to the store's goroutine. When that is far behind, a
-// disk that hangs, the news is dropped: a later query brings it again.
+// tell passes something on to the goroutine that may wait for the disk. When that
+// is far behind, a disk that hangs, the news is dropped: a later query, or the next
+// consensus, brings it again.
 func (s *Sender) tell(news func(Store)) {
 	select {
 	case s.told <- news:

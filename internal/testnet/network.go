@@ -33,6 +33,10 @@ type Options struct {
 	Expiry  uint64        // 60 epochs
 	MaxLoss float64       // the exit's default: share of packets lost above which gateways hold mail back
 
+	// GatewayFirst lets the gateway have the processor before the others, as if
+	// they had machines of their own.
+	GatewayFirst bool
+
 	// Taps stand in front of processes, by name: what connects to an authority,
 	// a mix, the exit or the sink connects to its tap. The entry's is reached by
 	// gateways only; mixes connect past it.
@@ -176,6 +180,7 @@ func (n *Network) startSink(ctx context.Context) error {
 func (n *Network) add(name string, args []string) *Process {
 	p := &Process{
 		name: name, args: args, logPath: n.Path("log", name+".log"), program: n.program, mortal: true,
+		yields: n.o.GatewayFirst && name != Gateway,
 		// With it the program need not start itself again for the network's
 		// epochs, which it would do from a thread that does not die with ours.
 		env: []string{epochVariable + "=" + n.o.Epoch.String()},

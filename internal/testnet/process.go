@@ -24,6 +24,7 @@ type Process struct {
 	env     []string // besides the starter's
 	logPath string
 	program *program
+	yields  bool // the others come first on the processor (nice(1))
 	mortal  bool // the kernel kills it when its starter is gone; else it watches its standard input
 
 	changing sync.Mutex // held while it is started or stopped
@@ -73,6 +74,12 @@ func (p *Process) Start() error {
 	}
 	defer log.Close()
 	cmd := p.program.command(context.Background(), p.mortal, p.args...)
+	if p.yields {
+		if cmd.Path, err = exec.LookPath("nice"); err != nil {
+			return err
+		}
+		cmd.Args = append([]string{"nice", "-n", "19"}, cmd.Args...)
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(cmd.Env, p.env...)
 	r := &running{ended: make(chan struct{})}

@@ -30,7 +30,7 @@ func TestWire(t *testing.T) {
 	}
 	wire := new(tap.Wire)
 	const slot = 200 * time.Millisecond
-	n := start(t, testnet.Options{Slot: slot, Taps: map[string]tap.Tap{testnet.Entry: wire}})
+	n := start(t, testnet.Options{Slot: slot, GatewayFirst: true, Taps: map[string]tap.Tap{testnet.Entry: wire}})
 	observe := func(what string, mails int) {
 		from := len(wire.Chunks())
 		before := sent(t, n)
