@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/bits"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/directory"
@@ -54,8 +55,15 @@ type Gateway struct {
 	now        func() time.Time // the network's time
 }
 
+// spareThreads is how many more goroutines run at once than there are processors.
+// A login, of which a mail program needs one for each mail, computes for a tenth of
+// a second. Go's scheduler would let a slot wait for it; the kernel, which shares a
+// processor among threads, does not.
+const spareThreads = 2
+
 // Run runs the gateway until ctx ends.
 func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger) (err error) {
+	runtime.GOMAXPROCS(runtime.NumCPU() + spareThreads)
 	g := &Gateway{cfg: c, network: n, size: n.Parameters.Payload, log: log}
 	if g.ring, err = c.Keyring(); err != nil {
 		return err
