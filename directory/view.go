@@ -29,7 +29,7 @@ type Node struct {
 	Name      string
 	ID        sphinx.NodeID
 	Addresses []string          // host:port over TCP
-	MixKeys   map[uint64][]byte // by epoch
+	MixKeys   map[uint64]sphinx.PublicKey // by epoch
 }
 
 // Exit is an exit and what its descriptor promises.
@@ -147,10 +147,10 @@ func (n *Network) Verify(raw []byte, epoch uint64) (*View, error) {
 	if !bytes.Equal(doc.SphinxGeometryHash, g.Hash()) {
 		return nil, errors.New("consensus: it is for packets of another geometry: get the network file again")
 	}
-	return newView(doc, raw)
+	return newView(doc, raw, g)
 }
 
-func newView(doc *pki.Document, raw []byte) (*View, error) {
+func newView(doc *pki.Document, raw []byte, g *sphinx.Geometry) (*View, error) {
 	v := &View{Epoch: doc.Epoch, Raw: raw}
 	var err error
 	if v.Slot, err = meanOf(doc.LambdaP); err != nil {
@@ -160,16 +160,16 @@ func newView(doc *pki.Document, raw []byte) (*View, error) {
 		return nil, fmt.Errorf("consensus: Mu: %w", err)
 	}
 	for _, layer := range doc.Topology {
-		v.Layers = append(v.Layers, nodes(layer))
+		v.Layers = append(v.Layers, nodes(layer, g))
 	}
-	v.Entries = nodes(doc.GatewayNodes)
+	v.Entries = nodes(doc.GatewayNodes, g)
 	for _, d := range doc.ServiceNodes {
 		// An exit without a post office, or with one we cannot read, is nobody's exit.
 		if _, has := d.Kaetzchen[Capability]; !has {
 			continue
 		}
 		if info, err := parseExitInfo(d.KaetzchenAdvertizedData[Capability]); err == nil {
-			v.Exits = append(v.Exits, Exit{Node: node(d), ExitInfo: info})
+			v.Exits = append(v.Exits, Exit{Node: node(d, g), ExitInfo: info})
 		}
 	}
 	return v, nil
@@ -186,16 +186,22 @@ func meanOf(rate float64) (time.Duration, error) {
 // RateOf is the inverse of what a View reads: events per millisecond.
 func RateOf(mean time.Duration) float64 { return 1 / float64(mean.Milliseconds()) }
 
-func nodes(list []*pki.MixDescriptor) []Node {
+func nodes(list []*pki.MixDescriptor, g *sphinx.Geometry) []Node {
 	out := make([]Node, len(list))
 	for i, d := range list {
-		out[i] = node(d)
+		out[i] = node(d, g)
 	}
 	return out
 }
 
-func node(d *pki.MixDescriptor) Node {
-	n := Node{Name: d.Name, ID: hash.Sum256(d.IdentityKey), MixKeys: d.MixKeys}
+func node(d *pki.MixDescriptor, g *sphinx.Geometry) Node {
+	n := Node{Name: d.Name, ID: hash.Sum256(d.IdentityKey), MixKeys: map[uint64]sphinx.PublicKey{}}
+	for epoch, b := range d.MixKeys {
+		// A node that publishes no key that can be read has none.
+		if key, err := g.PublicKey(b); err == nil {
+			n.MixKeys[epoch] = key
+		}
+	}
 	for _, transport := range []string{pki.TransportTCPv4, pki.TransportTCPv6} {
 		for _, a := range d.Addresses[transport] {
 			if u, err := url.Parse(a); err == nil {

@@ -2,8 +2,10 @@ package sphinx
 
 import (
 	"bytes"
+	"crypto/mlkem"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -38,45 +40,46 @@ func TestNewGeometry(t *testing.T) {
 // node is a hop with its private key.
 type node struct {
 	Hop
-	private []byte
+	private PrivateKey
 }
 
-func nodes(t *testing.T, s *Sphinx, n int) []node {
+func nodes(t testing.TB, g *Geometry, n int) []node {
 	t.Helper()
 	list := make([]node, n)
 	for i := range list {
-		public, private, err := s.GenerateKey()
+		public, private, err := g.GenerateKey()
 		if err != nil {
 			t.Fatal(err)
 		}
-		list[i] = node{Hop{Key: public, Delay: uint32(i + 1)}, private}
+		list[i].Delay = uint32(i + 1)
+		if list[i].Key, err = g.PublicKey(public); err != nil {
+			t.Fatal(err)
+		}
+		if list[i].private, err = g.PrivateKey(private); err != nil {
+			t.Fatal(err)
+		}
 		rand.Read(list[i].ID[:])
 	}
 	return list
 }
 
-func path(list []node) []Hop {
-	p := make([]Hop, len(list))
-	for i := range list {
-		p[i] = list[i].Hop
+func geometry(t testing.TB, scheme string, hops, userPayload int) *Geometry {
+	t.Helper()
+	g, err := NewGeometry(scheme, hops, userPayload)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return p
+	return g
 }
 
 // There and back: a packet crosses five hops, its reply four, for every scheme.
 func TestRoundTrip(t *testing.T) {
-	for scheme := range schemes {
+	for _, scheme := range Schemes() {
 		t.Run(scheme, func(t *testing.T) {
-			g, err := NewGeometry(scheme, 5, 1000)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s, err := New(g)
-			if err != nil {
-				t.Fatal(err)
-			}
+			g := geometry(t, scheme, 5, 1000)
+			s := New(g)
 
-			back := nodes(t, s, 4)
+			back := nodes(t, g, 4)
 			reply, client := ReplyID{7}, RecipientID{8}
 			last := &back[3]
 			last.Delay, last.Recipient, last.Reply = 0, &client, &reply
@@ -85,7 +88,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			there := nodes(t, s, 5)
+			there := nodes(t, g, 5)
 			endpoint := RecipientID{9}
 			there[4].Recipient = &endpoint
 			question := []byte("is anyone there?")
@@ -98,8 +101,8 @@ func TestRoundTrip(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := carry(t, s, there, packet)
-			if *got.Recipient != endpoint || got.Reply != nil {
-				t.Errorf("exit saw recipient %v and reply %v", got.Recipient, got.Reply)
+			if !got.HasRecipient || got.Recipient != endpoint || got.HasReply {
+				t.Errorf("exit saw recipient %v and reply %v", got.Recipient, got.HasReply)
 			}
 			gotBlock, user, err := g.SplitPlaintext(got.Payload)
 			if err != nil {
@@ -118,7 +121,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Error("the reply goes to another first hop")
 			}
 			got = carry(t, s, back, packet)
-			if *got.Recipient != client || *got.Reply != reply {
+			if got.Recipient != client || !got.HasReply || got.Reply != reply {
 				t.Error("the entry does not learn whose reply this is")
 			}
 			opened, err := s.OpenReply(got.Payload, keys)
@@ -131,38 +134,43 @@ func TestRoundTrip(t *testing.T) {
 			if !bytes.Equal(keys, make([]byte, len(keys))) {
 				t.Error("the reply's keys were not wiped")
 			}
+			if _, err := s.OpenReply(got.Payload, keys[:0]); err == nil {
+				t.Error("a reply was opened without keys")
+			}
 		})
 	}
+}
+
+func path(list []node) []Hop {
+	p := make([]Hop, len(list))
+	for i := range list {
+		p[i] = list[i].Hop
+	}
+	return p
 }
 
 // carry takes a packet through all nodes and returns what the last one sees.
 func carry(t *testing.T, s *Sphinx, list []node, packet []byte) *Unwrapped {
 	t.Helper()
+	got := new(Unwrapped)
 	for i, n := range list {
-		got, err := s.Unwrap(n.private, packet)
-		if err != nil {
+		if err := s.Unwrap(n.private, packet, got); err != nil {
 			t.Fatalf("hop %d: %v", i+1, err)
 		}
 		if got.Delay != n.Delay {
 			t.Errorf("hop %d: delay %d, want %d", i+1, got.Delay, n.Delay)
 		}
-		if i == len(list)-1 {
-			return got
-		}
-		if got.Next == nil || *got.Next != list[i+1].ID {
+		if last := i == len(list)-1; got.Last != last || !last && got.Next != list[i+1].ID {
 			t.Fatalf("hop %d: wrong next hop", i+1)
 		}
 	}
-	return nil
+	return got
 }
 
 func TestUnwrapRefusesForgedPackets(t *testing.T) {
-	g, _ := NewGeometry("x25519", 5, 100)
-	s, err := New(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := nodes(t, s, 5)
+	g := geometry(t, "x25519", 5, 100)
+	s := New(g)
+	list := nodes(t, g, 5)
 	packet, err := s.Wrap(path(list), make([]byte, g.PayloadLength))
 	if err != nil {
 		t.Fatal(err)
@@ -172,24 +180,101 @@ func TestUnwrapRefusesForgedPackets(t *testing.T) {
 		make func() []byte
 	}{
 		{"short", func() []byte { return packet[:len(packet)-1] }},
+		{"long", func() []byte { return append(bytes.Clone(packet), 0) }},
 		{"empty", func() []byte { return nil }},
 		{"header", func() []byte { p := bytes.Clone(packet); p[g.HeaderLength/2] ^= 1; return p }},
 		{"version", func() []byte { p := bytes.Clone(packet); p[0] ^= 1; return p }},
+		{"low order", func() []byte { p := bytes.Clone(packet); clear(p[versionLength:][:curveLength]); return p }},
 	} {
-		if _, err := s.Unwrap(list[0].private, damage.make()); !errors.Is(err, ErrPacket) {
+		bad := damage.make()
+		before := bytes.Clone(bad)
+		var u Unwrapped
+		if err := s.Unwrap(list[0].private, bad, &u); !errors.Is(err, ErrPacket) {
 			t.Errorf("%s: %v, want ErrPacket", damage.name, err)
 		}
+		if !bytes.Equal(bad, before) {
+			t.Errorf("%s: the packet was changed", damage.name)
+		}
 	}
-	if _, err := s.Unwrap(list[1].private, bytes.Clone(packet)); !errors.Is(err, ErrPacket) {
+	if err := s.Unwrap(list[1].private, bytes.Clone(packet), new(Unwrapped)); !errors.Is(err, ErrPacket) {
 		t.Errorf("another node's key: %v, want ErrPacket", err)
 	}
 }
 
 func TestSplitPlaintextRefusesUnknownFlags(t *testing.T) {
-	g, _ := NewGeometry("x25519", 5, 100)
+	g := geometry(t, "x25519", 5, 100)
 	for _, b := range [][]byte{nil, make([]byte, g.PayloadLength-1), append([]byte{2}, make([]byte, g.PayloadLength-1)...), append([]byte{0, 1}, make([]byte, g.PayloadLength-2)...)} {
 		if _, _, err := g.SplitPlaintext(b); err == nil {
 			t.Errorf("%d bytes starting % x were accepted", len(b), b[:min(2, len(b))])
+		}
+	}
+}
+
+// The hot path allocates nothing but what crypto/mlkem does.
+func TestAllocations(t *testing.T) {
+	decapsulation, err := mlkem.GenerateKey768()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ciphertext := decapsulation.EncapsulationKey().Encapsulate()
+	inside := testing.AllocsPerRun(100, func() { decapsulation.Decapsulate(ciphertext) })
+	t.Logf("crypto/mlkem allocates %v times", inside)
+	for scheme, want := range map[string]float64{"x25519": 0, "x25519-kem": 0, "MLKEM768": inside, "Xwing": inside} {
+		g := geometry(t, scheme, 5, 2000)
+		s := New(g)
+		list := nodes(t, g, 5)
+		packet, err := s.Wrap(path(list), make([]byte, g.PayloadLength))
+		if err != nil {
+			t.Fatal(err)
+		}
+		work := make([]byte, len(packet))
+		var u Unwrapped
+		if n := testing.AllocsPerRun(100, func() {
+			copy(work, packet)
+			if err := s.Unwrap(list[0].private, work, &u); err != nil {
+				t.Fatal(err)
+			}
+		}); n != want {
+			t.Errorf("%s: Unwrap allocates %v times, want %v", scheme, n, want)
+		}
+
+		list[4].Delay = 0
+		list[4].Recipient, list[4].Reply = new(RecipientID), new(ReplyID)
+		_, keys, err := s.NewReplyBlock(path(list))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, used := make([]byte, payloadTagLength+g.PayloadLength), make(ReplyKeys, len(keys))
+		if n := testing.AllocsPerRun(100, func() {
+			copy(used, keys)
+			s.OpenReply(reply, used) // garbage, opened all the way
+		}); n != 0 {
+			t.Errorf("%s: OpenReply allocates %v times", scheme, n)
+		}
+	}
+}
+
+func BenchmarkUnwrap(b *testing.B) {
+	for _, scheme := range Schemes() {
+		for _, size := range []int{2000, 30_000} {
+			b.Run(fmt.Sprintf("%s/%d", scheme, size), func(b *testing.B) {
+				g := geometry(b, scheme, 5, size)
+				s := New(g)
+				list := nodes(b, g, 5)
+				packet, err := s.Wrap(path(list), make([]byte, g.PayloadLength))
+				if err != nil {
+					b.Fatal(err)
+				}
+				work := make([]byte, len(packet))
+				var u Unwrapped
+				b.ReportAllocs()
+				for b.Loop() {
+					copy(work, packet)
+					if err := s.Unwrap(list[0].private, work, &u); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
 		}
 	}
 }

@@ -113,9 +113,7 @@ func New(cfg Config) (*Sender, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", address)
 		}
 	}
-	if s.sphinx, err = sphinx.New(geometry); err != nil {
-		return nil, err
-	}
+	s.sphinx = sphinx.New(geometry)
 	if s.identity, err = link.NewIdentity(); err != nil {
 		return nil, err
 	}

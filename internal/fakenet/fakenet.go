@@ -38,7 +38,8 @@ type member struct {
 	identityPublic sign.PublicKey
 	link           kem.PrivateKey
 	linkPublic     kem.PublicKey
-	public, mixKey []byte // the same mix key in every epoch
+	public         []byte // the same mix key in every epoch
+	mixKey         sphinx.PrivateKey
 }
 
 // Network is a network in memory.
@@ -82,15 +83,17 @@ func New(p directory.Parameters) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.sphinx, err = sphinx.New(g); err != nil {
-		return nil, err
-	}
+	n.sphinx = sphinx.New(g)
 	members := make([]*member, 3+p.Layers)
 	for i := range members {
 		if members[i], err = newMember(); err != nil {
 			return nil, err
 		}
-		if members[i].public, members[i].mixKey, err = n.sphinx.GenerateKey(); err != nil {
+		var private []byte
+		if members[i].public, private, err = g.GenerateKey(); err != nil {
+			return nil, err
+		}
+		if members[i].mixKey, err = g.PrivateKey(private); err != nil {
 			return nil, err
 		}
 	}
@@ -278,8 +281,8 @@ func (n *Network) carry(packet []byte, deliver func(*commands.Message)) {
 	var life time.Duration
 	walk := func(packet []byte, path ...*member) *sphinx.Unwrapped {
 		for i, m := range path {
-			u, err := n.sphinx.Unwrap(m.mixKey, packet)
-			if err != nil {
+			u := new(sphinx.Unwrapped)
+			if err := n.sphinx.Unwrap(m.mixKey, packet, u); err != nil {
 				return nil
 			}
 			life += time.Duration(u.Delay) * time.Millisecond
@@ -306,8 +309,8 @@ func (n *Network) carry(packet []byte, deliver func(*commands.Message)) {
 		return
 	}
 	back := walk(reply, append(append([]*member{}, n.mixes...), n.entry)...)
-	if back == nil || back.Reply == nil {
+	if back == nil || !back.HasReply {
 		return
 	}
-	time.AfterFunc(life, func() { deliver(&commands.Message{SURBID: *back.Reply, Payload: back.Payload}) })
+	time.AfterFunc(life, func() { deliver(&commands.Message{SURBID: back.Reply, Payload: back.Payload}) })
 }

@@ -52,13 +52,17 @@ func SetEpoch(period time.Duration) error {
 	return fmt.Errorf("starting again with epochs of %v: %w", period, syscall.Exec(self, os.Args, os.Environ()))
 }
 
-// Geometry returns the packet geometry in the engine's type.
+// Geometry returns, in the engine's type, the packet geometry of parameters that
+// were checked, as those of a network file are.
 func Geometry(p directory.Parameters) *geo.Geometry {
-	hops := p.Layers + 2
-	if nike := nikeschemes.ByName(p.Scheme); nike != nil {
-		return geo.GeometryFromUserForwardPayloadLength(nike, p.Payload, true, hops)
+	g, err := p.Geometry()
+	if err != nil {
+		panic(err)
 	}
-	return geo.KEMGeometryFromUserForwardPayloadLength(kemschemes.ByName(p.Scheme), p.Payload, true, hops)
+	if g.NIKEName != "" {
+		return geo.GeometryFromUserForwardPayloadLength(nikeschemes.ByName(g.NIKEName), g.UserPayloadLength, true, g.Hops)
+	}
+	return geo.KEMGeometryFromUserForwardPayloadLength(kemschemes.ByName(g.KEMName), g.UserPayloadLength, true, g.Hops)
 }
 
 // Authorities returns the network's authorities in the engine's type.
