@@ -3,6 +3,7 @@ module codeberg.org/sourdine/sourdine
 go 1.26.2
 
 require (
+	filippo.io/edwards25519 v1.2.0
 	github.com/BurntSushi/toml v1.6.0
 	github.com/emersion/go-message v0.18.2
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6
@@ -12,6 +13,7 @@ require (
 	github.com/katzenpost/katzenpost v0.0.99
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/spf13/cobra v1.10.2
+	gitlab.com/yawning/aez.git v0.0.0-20211027044916-e49e68abd344
 	go.etcd.io/bbolt v1.5.0
 	golang.org/x/crypto v0.51.0
 	golang.org/x/sys v0.45.0
@@ -22,7 +24,6 @@ require (
 require (
 	charm.land/lipgloss/v2 v2.0.2 // indirect
 	codeberg.org/vula/highctidh v1.0.2025051200 // indirect
-	filippo.io/edwards25519 v1.2.0 // indirect
 	filippo.io/mlkem768 v0.0.0-20260214141301-2e7bebc7d88d // indirect
 	github.com/agl/gcmsiv v0.0.0-20190418185415-e8dcd2f151dc // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
@@ -70,7 +71,6 @@ require (
 	github.com/x448/float16 v0.8.4 // indirect
 	github.com/xo/terminfo v0.0.0-20220910002029-abceb7e1c41e // indirect
 	github.com/yawning/bloom v0.0.0-20181019144233-44d6c5c71ed1 // indirect
-	gitlab.com/yawning/aez.git v0.0.0-20211027044916-e49e68abd344 // indirect
 	gitlab.com/yawning/avl.git v0.0.0-20180224045358-04c7c776e391 // indirect
 	gitlab.com/yawning/bsaes.git v0.0.0-20190805113838-0a714cd429ec // indirect
 	gitlab.com/yawning/x448.git v0.0.0-20221003101044-617eb9b7d9b7 // indirect

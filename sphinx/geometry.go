@@ -160,6 +160,7 @@ func ParseGeometry(text []byte) (*Geometry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("geometry: NrHops or UserForwardPayloadLength: %w", err)
 	}
+	g.NIKEName, g.KEMName = p.NIKEName, p.KEMName // as spelt: the hash is of that
 	want := g.published()
 	for _, f := range []struct {
 		name      string

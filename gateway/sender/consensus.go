@@ -111,7 +111,7 @@ func (s *Sender) unavailable(now time.Time, epoch uint64, hint bool) {
 		s.ask(now, s.epoch(now))
 		return
 	}
-	entry := s.cfg.Network.Epoch(now.Add(-s.conn.link.ClockSkew()))
+	entry := s.cfg.Network.Epoch(now.Add(-s.conn.skew))
 	if !hint && entry > s.epoch(now) {
 		s.ask(now, entry)
 		s.fetch.hint = true
@@ -131,7 +131,7 @@ func (s *Sender) verified(now time.Time, view *directory.View, err error, hint b
 		return
 	}
 	if hint && s.conn != nil {
-		s.offset = -s.conn.link.ClockSkew()
+		s.offset = -s.conn.skew
 		s.setOffset(s.offset)
 	}
 	s.setConsensus(nil)

@@ -166,12 +166,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	defer s.disconnect(time.Time{})
 
 	now := time.Now()
-	s.slot = s.cfg.Network.Parameters.Slot
-	s.clock = mixing.NewClock(now.Add(time.Duration(s.schedule.Int64N(int64(s.slot)))), s.slot)
-	s.outbox = mixing.NewOutbox(mixing.Params{ResendMean: s.cfg.Resend, Window: s.cfg.Window, MaxLoss: s.maxLoss}, s.rng)
-	s.redial.at = now
-	s.planFetch(now)
-
+	s.start(now)
 	next := s.clock.Next(now) // slot
 	between := next           // half-way to the slot after it
 	slot, dial, fetch := time.NewTimer(time.Until(next)), time.NewTimer(0), time.NewTimer(time.Until(s.fetch.at))
@@ -220,6 +215,15 @@ func (s *Sender) Run(ctx context.Context) error {
 	}
 }
 
+// start sets the state that begins with the first slot's time.
+func (s *Sender) start(now time.Time) {
+	s.slot = s.cfg.Network.Parameters.Slot
+	s.clock = mixing.NewClock(now.Add(time.Duration(s.schedule.Int64N(int64(s.slot)))), s.slot)
+	s.outbox = mixing.NewOutbox(mixing.Params{ResendMean: s.cfg.Resend, Window: s.cfg.Window, MaxLoss: s.maxLoss}, s.rng)
+	s.redial.at = now
+	s.planFetch(now)
+}
+
 // post hands an event to the loop, unless it ends first.
 func (s *Sender) post(ctx context.Context, e event) {
 	select {
@@ -237,6 +241,7 @@ func (s *Sender) epoch(now time.Time) uint64 { return s.cfg.Network.Epoch(s.netw
 type connection struct {
 	link *link.Conn
 	out  chan outgoing // closed by disconnect
+	skew time.Duration // of this machine's clock, ahead of the entry's
 }
 
 // outgoing is one write: a slot's packet with an acknowledgement, a request for
@@ -307,10 +312,10 @@ func (s *Sender) connect(ctx context.Context, entry *directory.Member) (*link.Co
 func (s *Sender) connected(ctx context.Context, now time.Time, l *link.Conn, helpers *sync.WaitGroup) {
 	s.redial.failures = 0
 	s.guards.EntryFailing.worked(s.epoch(now))
-	c := &connection{link: l, out: make(chan outgoing, 1)}
+	c := &connection{link: l, out: make(chan outgoing, 1), skew: l.ClockSkew()}
 	s.conn, s.ack = c, nil
 	s.setLink(nil)
-	s.setSkew(l.ClockSkew())
+	s.setSkew(c.skew)
 
 	gone := func(ctx context.Context, now time.Time) {
 		if s.conn == c {
