@@ -12,6 +12,14 @@
 // byte, room for one reply block, and the user payload; [Geometry.Plaintext]
 // builds it and [Geometry.SplitPlaintext] takes it apart.
 //
+// To read it with the paper open: wrap.go makes a header and a payload (Section
+// 3.2), unwrap.go is what a hop does (Section 3.6), keys.go has the hashes h_b, ρ,
+// µ and π, scheme.go what a key exchange is, and one file each has the four there
+// are. docs/sphinx.md describes the same bytes without Go.
+//
+// Secrets are wiped from memory that the package owns when they have served. What
+// the standard library keeps inside is its own.
+//
 // The package knows packets only. It refuses to know nodes, epochs, disks or
 // clocks, and imports no other package of the project.
 package sphinx

@@ -2,7 +2,6 @@ package sphinx
 
 import (
 	"bytes"
-	"crypto/mlkem"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -206,50 +205,6 @@ func TestSplitPlaintextRefusesUnknownFlags(t *testing.T) {
 	for _, b := range [][]byte{nil, make([]byte, g.PayloadLength-1), append([]byte{2}, make([]byte, g.PayloadLength-1)...), append([]byte{0, 1}, make([]byte, g.PayloadLength-2)...)} {
 		if _, _, err := g.SplitPlaintext(b); err == nil {
 			t.Errorf("%d bytes starting % x were accepted", len(b), b[:min(2, len(b))])
-		}
-	}
-}
-
-// The hot path allocates nothing but what crypto/mlkem does.
-func TestAllocations(t *testing.T) {
-	decapsulation, err := mlkem.GenerateKey768()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, ciphertext := decapsulation.EncapsulationKey().Encapsulate()
-	inside := testing.AllocsPerRun(100, func() { decapsulation.Decapsulate(ciphertext) })
-	t.Logf("crypto/mlkem allocates %v times", inside)
-	for scheme, want := range map[string]float64{"x25519": 0, "x25519-kem": 0, "MLKEM768": inside, "Xwing": inside} {
-		g := geometry(t, scheme, 5, 2000)
-		s := New(g)
-		list := nodes(t, g, 5)
-		packet, err := s.Wrap(path(list), make([]byte, g.PayloadLength))
-		if err != nil {
-			t.Fatal(err)
-		}
-		work := make([]byte, len(packet))
-		var u Unwrapped
-		if n := testing.AllocsPerRun(100, func() {
-			copy(work, packet)
-			if err := s.Unwrap(list[0].private, work, &u); err != nil {
-				t.Fatal(err)
-			}
-		}); n != want {
-			t.Errorf("%s: Unwrap allocates %v times, want %v", scheme, n, want)
-		}
-
-		list[4].Delay = 0
-		list[4].Recipient, list[4].Reply = new(RecipientID), new(ReplyID)
-		_, keys, err := s.NewReplyBlock(path(list))
-		if err != nil {
-			t.Fatal(err)
-		}
-		reply, used := make([]byte, payloadTagLength+g.PayloadLength), make(ReplyKeys, len(keys))
-		if n := testing.AllocsPerRun(100, func() {
-			copy(used, keys)
-			s.OpenReply(reply, used) // garbage, opened all the way
-		}); n != 0 {
-			t.Errorf("%s: OpenReply allocates %v times", scheme, n)
 		}
 	}
 }
