@@ -28,7 +28,7 @@ const (
 type Node struct {
 	Name      string
 	ID        sphinx.NodeID
-	Addresses []string          // host:port over TCP
+	Addresses []string                    // host:port over TCP
 	MixKeys   map[uint64]sphinx.PublicKey // by epoch
 }
 
