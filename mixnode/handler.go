@@ -38,6 +38,9 @@ const (
 	lifeSocket    = "life.sock"
 )
 
+// stopTimeout bounds how long a handler may take to end when its node asks it to.
+const stopTimeout = 10 * time.Second
+
 // startTimeout bounds how long a handler may take to come up, and how long it
 // waits for its node. The engine loses patience with it after 40 seconds, and
 // panics.
@@ -57,6 +60,7 @@ func (h *Handler) plugin() *config.CBORPluginKaetzchen {
 // watch is the node's end of the life socket.
 type watch struct {
 	listener *net.UnixListener
+	leaving  chan struct{} // closed by stop
 	ended    chan struct{} // closed by the goroutine of listen when the handler is gone
 }
 
@@ -68,15 +72,22 @@ func (h *Handler) listen() (*watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{listener: l, ended: make(chan struct{})}
+	w := &watch{listener: l, leaving: make(chan struct{}), ended: make(chan struct{})}
 	go func() {
 		defer close(w.ended)
 		l.SetDeadline(time.Now().Add(startTimeout))
-		conn, err := l.Accept()
+		conn, err := l.AcceptUnix()
 		if err != nil {
 			return
 		}
 		defer conn.Close()
+		go func() {
+			select {
+			case <-w.leaving:
+				conn.CloseWrite() // the handler takes the node for gone
+			case <-w.ended:
+			}
+		}()
 		io.Copy(h.Log, conn) // its log, until it is gone
 	}()
 	return w, nil
@@ -88,6 +99,20 @@ func (w *watch) gone() <-chan struct{} {
 		return nil
 	}
 	return w.ended
+}
+
+// stop ends the handler, if there is one, and waits for it.
+func (w *watch) stop() error {
+	if w == nil {
+		return nil
+	}
+	close(w.leaving)
+	select {
+	case <-w.ended:
+		return nil
+	case <-time.After(stopTimeout):
+		return fmt.Errorf("the exit's handler did not end within %v; it ends by itself when it has done what it is at", stopTimeout)
+	}
 }
 
 func (w *watch) close() { w.listener.Close() }
@@ -132,11 +157,13 @@ func DialNode(dir string) (*Node, error) {
 // Write hands a line to the node's log.
 func (n *Node) Write(line []byte) (int, error) { return n.life.Write(line) }
 
+// Close tells the node that its handler has ended.
+func (n *Node) Close() error { return n.life.Close() }
+
 // Serve answers the node's requests with handle, which must be safe for
 // concurrent use and returns nil where there is to be no answer. It returns when
 // ctx ends or the node is gone.
 func (n *Node) Serve(ctx context.Context, handle func(request []byte) []byte) error {
-	defer n.life.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {

@@ -50,7 +50,12 @@ func start(t *testing.T, ctx context.Context, handle func([]byte) []byte) (w *wa
 		t.Fatal(err)
 	}
 	ended = make(chan error, 1)
-	go func() { ended <- node.Serve(ctx, handle) }()
+	go func() {
+		err := node.Serve(ctx, handle)
+		node.Write([]byte("the last line\n"))
+		node.Close()
+		ended <- err
+	}()
 	// The engine retries until the handler listens.
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		if engine, err = net.Dial("unix", filepath.Join(h.Dir, requestSocket)); err == nil {
@@ -108,6 +113,23 @@ func TestHandlerAnswersRequests(t *testing.T) {
 	wait(t, w.gone(), "the node's notice of the handler's end")
 	if !strings.Contains(log.String(), "a line") {
 		t.Errorf("the node's log is %q", log.String())
+	}
+}
+
+// A node that stops waits for its handler's end, and hears it out.
+func TestNodeStopsItsHandler(t *testing.T) {
+	w, log, ended, _ := start(t, t.Context(), func([]byte) []byte { return nil })
+	if err := w.stop(); err != nil {
+		t.Error(err)
+	}
+	if err := wait(t, ended, "the handler's end"); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "the last line") {
+		t.Errorf("the node's log is %q", log.String())
+	}
+	if err := (*watch)(nil).stop(); err != nil {
+		t.Errorf("a node without a handler: %v", err)
 	}
 }
 

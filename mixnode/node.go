@@ -25,7 +25,11 @@ const patience = 30_000
 // mix key has a replay filter of 64 MiB in the engine, and goes with its epoch.
 const garbage = 20
 
-// Run runs the node until ctx ends. An exit needs a handler.
+// Run runs the node until ctx ends. An exit needs a handler. The process must end
+// with Run: the engine goes on until then. Its own way to stop panics where it
+// meets the first seconds of an epoch, in which it makes keys (server/server.go,
+// halt and reshadowCryptoWorkers), and it saves nothing: mix keys are in memory
+// alone, and what the entry and the handler keep on disk outlasts any end.
 func Run(ctx context.Context, c *Config, n *directory.Network, h *Handler, log *slog.Logger) error {
 	debug.SetGCPercent(garbage)
 	engine := c.engine(n)
@@ -57,12 +61,8 @@ func Run(ctx context.Context, c *Config, n *directory.Network, h *Handler, log *
 	go func() { s.Wait(); close(ended) }()
 	select {
 	case <-ctx.Done():
-		s.Shutdown()
-		<-ended
-		return nil
+		return handler.stop()
 	case <-handler.gone():
-		s.Shutdown()
-		<-ended
 		return errHandlerEnded
 	case <-ended:
 		return errors.New("the packet engine ended by itself; start the node again")

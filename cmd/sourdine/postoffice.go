@@ -71,6 +71,7 @@ func runPostOffice(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	defer node.Close()
 	log := slog.New(slog.NewTextHandler(node, nil)).With("part", "post office")
 	err = serveMail(ctx, f, n, node, log)
 	if err != nil {
