@@ -21,12 +21,17 @@ import (
 var program string
 
 // networksAtOnce is how many networks run beside each other. They wait more than
-// they compute.
-const networksAtOnce = "4"
+// they compute, unless the race detector slows them.
+func networksAtOnce() string {
+	if raceEnabled {
+		return "1"
+	}
+	return "4"
+}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", networksAtOnce); err != nil {
+	if err := flag.Set("test.parallel", networksAtOnce()); err != nil {
 		panic(err)
 	}
 	os.Exit(func() int {
