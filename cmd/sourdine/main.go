@@ -59,7 +59,7 @@ Try it on this machine alone with: sourdine demo`,
 	root.AddCommand(
 		gatewayCommand(), statusCommand(), queueCommand(),
 		nodeCommand(), authorityCommand(), networkCommand(),
-		demoCommand(), sinkCommand(),
+		demoCommand(), benchCommand(), sinkCommand(),
 	)
 	return root
 }
