@@ -272,8 +272,10 @@ func tally(results []mail.Result) (waiting, delivered, failed, expired int) {
 	return n[mail.Waiting], n[mail.Delivered], n[mail.Failed], n[mail.Expired]
 }
 
+// after drops the moments that are past, but keeps the last: a mail is asked for
+// until its fate is known.
 func after(moments []time.Time, now time.Time) []time.Time {
-	for len(moments) > 0 && moments[0].Before(now) {
+	for len(moments) > 1 && moments[0].Before(now) {
 		moments = moments[1:]
 	}
 	return moments

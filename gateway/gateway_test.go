@@ -107,6 +107,26 @@ func TestAnswered(t *testing.T) {
 	}
 }
 
+// A mail that the exit has is asked for again after a restart, even if each of
+// its moments has passed.
+func TestLastMomentIsKept(t *testing.T) {
+	g, _ := newGateway(t)
+	now := time.Now().Round(time.Second)
+	moments := []time.Time{now.Add(-2 * time.Hour), now.Add(-time.Hour), now.Add(-time.Minute)}
+	m := queue.Mail{ID: mail.ParcelID{1}, Fragments: 1, Waiting: 1, Expires: g.network.Epoch(now), Queries: moments, State: mail.StateUnknown, Card: []byte("x"), Tag: [32]byte{1}}
+	if _, _, err := g.queue.Put(m, make([]byte, mail.FragmentCapacity(g.size))); err != nil {
+		t.Fatal(err)
+	}
+	g.Answered(&mail.Reply{Parcel: m.ID, State: mail.StateComplete})
+	kept, err := g.queue.Get(m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := toSend(&kept).Queries; len(q) != 1 || !q[0].Equal(moments[2]) {
+		t.Errorf("%v is still to be asked at, want only %v", q, moments[2])
+	}
+}
+
 // A mail whose exit vanished ends, unknown, and only then.
 func TestGiveUp(t *testing.T) {
 	g, _ := newGateway(t)

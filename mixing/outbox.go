@@ -18,7 +18,7 @@ type Parcel struct {
 	Fragments int         // 1 to MaxFragments
 	Have      uint64      // bit i: the exit acknowledged fragment i
 	Complete  bool        // no fragment is sent any more, only questions: the exit is responsible, or it is too late
-	Queries   []time.Time // the moments at which its state is still to be asked for
+	Queries   []time.Time // the moments at which its state is still to be asked for; none: it is not asked for
 }
 
 // Kind is what a packet carries.
@@ -40,7 +40,7 @@ type Choice struct {
 
 // Params are an [Outbox]'s numbers; in a gateway they come from the consensus.
 type Params struct {
-	ResendMean time.Duration // mean of the exponential wait before a lost fragment is sent again
+	ResendMean time.Duration // mean of the exponential wait before a lost fragment or last question is sent again
 	Window     int           // the number of last packets over which loss is measured
 	MaxLoss    float64       // the share of lost packets, 0 to 1, above which mail is held back
 }
@@ -69,7 +69,7 @@ type Outbox struct {
 type parcel struct {
 	id        ID
 	fragments []fragment  // nil once the exit is responsible
-	queries   []time.Time // in order
+	queries   []time.Time // in order; once it was asked for, never empty
 }
 
 // piece points at one fragment of a parcel.
@@ -187,7 +187,8 @@ func (o *Outbox) Next(now time.Time) Choice {
 
 // Sent notes that a packet with this choice left and that its answer is expected before due. A
 // question uses up every moment of its parcel that had come by the last Next, so that a machine that
-// was off for days asks once; it is not asked again if its answer is lost.
+// was off for days asks once. A lost question is not repeated while another is to come; the last one
+// is asked again, an exponential time after due, until the parcel is removed.
 func (o *Outbox) Sent(c Choice, due time.Time) Ticket {
 	var x piece
 	p := o.parcels[c.Parcel]
@@ -202,6 +203,9 @@ func (o *Outbox) Sent(c Choice, due time.Time) Ticket {
 		}
 		if asked > 0 {
 			p.queries = p.queries[asked:]
+			if len(p.queries) == 0 {
+				p.queries = append(p.queries, due.Add(Delay(o.rng, o.resendMean)))
+			}
 			o.scheduleQuery(p)
 		}
 	}

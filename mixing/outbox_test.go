@@ -332,7 +332,7 @@ func TestQueries(t *testing.T) {
 		{"none", nil, []float64{1}, []bool{false}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o := NewOutbox(Params{Window: 100, MaxLoss: 1}, newRand(9))
+			o := NewOutbox(Params{ResendMean: 1000 * time.Hour, Window: 100, MaxLoss: 1}, newRand(9))
 			o.Add(Parcel{ID: id(1), Fragments: 2, Complete: true, Queries: test.moments})
 			for i, hour := range test.asked {
 				now := at(hour)[0]
@@ -343,6 +343,52 @@ func TestQueries(t *testing.T) {
 				send(t, o, now, want)
 				o.Tick(now.Add(time.Minute)) // no answer: the moment is used up all the same
 			}
+		})
+	}
+}
+
+// The last question is asked again, a while after its answer was due, until the parcel is removed;
+// the ones before are not, because others follow.
+func TestLastQuestionIsRepeated(t *testing.T) {
+	question := Choice{Kind: Query, Parcel: id(1)}
+	for _, test := range []struct {
+		name string
+		end  func(o *Outbox, t Ticket, now time.Time)
+	}{
+		{"final", func(o *Outbox, t Ticket, now time.Time) { o.Answered(t); o.Update(t, id(1), 0, true, true, now) }},
+		{"final, late", func(o *Outbox, t Ticket, now time.Time) {
+			o.Tick(now)
+			o.Answered(t)
+			o.Update(t, id(1), 0, true, true, now)
+		}},
+		{"removed", func(o *Outbox, t Ticket, now time.Time) { o.Remove(id(1)) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			o := NewOutbox(Params{ResendMean: time.Hour, Window: 100, MaxLoss: 1}, newRand(15))
+			now := start.Add(9 * time.Hour)
+			o.Add(Parcel{ID: id(1), Fragments: 2, Complete: true, Queries: []time.Time{start, now}})
+			send(t, o, start, question)
+			send(t, o, now.Add(-1), Choice{}) // lost, and not repeated: another follows
+			var last Ticket
+			for i := range 4 {
+				if i > 0 {
+					now = o.parcels[id(1)].queries[0]
+				}
+				last = send(t, o, now, question)
+				now = now.Add(time.Minute)
+				switch i {
+				case 0:
+					o.Tick(now)
+				case 1: // answered, but the exit does not know the end yet
+					o.Answered(last)
+					o.Update(last, id(1), 0, true, false, now)
+				case 2: // an answer that cannot be read
+					o.Answered(last)
+				}
+				send(t, o, now, Choice{}) // the wait counts from when the answer is due
+			}
+			test.end(o, last, now)
+			send(t, o, now.Add(1000*time.Hour), Choice{})
 		})
 	}
 }

@@ -59,7 +59,7 @@ type Mail struct {
 	Delivered, Failed, Expired, Waiting int
 
 	Final   bool     // nothing will change any more
-	Unknown bool     // the last query stayed unanswered, or the exit is gone
+	Unknown bool     // the exit did not tell its fate while it remembered, or is gone
 	Card    []byte   // recipients, subject and day, sealed to the user
 	Tag     [32]byte // keyed hash that recognises a repeated submission
 }

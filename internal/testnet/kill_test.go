@@ -27,7 +27,7 @@ func TestKills(t *testing.T) {
 func kills(t *testing.T, rounds int) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rounds)*patience+5*time.Minute)
 	defer cancel()
-	n := start(t, testnet.Options{Hold: 10 * time.Second, Expiry: 18})
+	n := start(t, testnet.Options{Hold: 10 * time.Second, Expiry: 40})
 	seed := uint64(time.Now().UnixNano())
 	rng := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
