@@ -32,8 +32,12 @@ func kills(t *testing.T, rounds int) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
 
-	const under = 14 // mails under way before each kill; some arrive before it strikes
+	const (
+		under = 16 // mails under way before the random instant; some arrive during it
+		least = 10 // mails under way when a process is killed
+	)
 	written := 0
+	underWay := func() int { return written - len(arrivals(t, n)) }
 	struck := map[string]int{} // how many mails were in a state when a process was killed
 	for round := range rounds {
 		target := []string{testnet.Gateway, testnet.Exit, "mix1", "mix2", "mix3"}[[]int{0, 1, 2 + rng.IntN(3)}[round%3]]
@@ -41,16 +45,15 @@ func kills(t *testing.T, rounds int) {
 			t.Fatal(err)
 		}
 		for {
-			missing := under - (written - len(arrivals(t, n)))
-			if missing <= 0 {
-				break
-			}
-			for range missing {
+			for range under - underWay() {
 				submit(t, n, "you@far.example", fmt.Sprintf("kill %d", written), largeText(rng.IntN(60_000)))
 				written++
 			}
+			time.Sleep(time.Duration(rng.Int64N(int64(2 * time.Second)))) // the random instant
+			if underWay() >= least {
+				break
+			}
 		}
-		time.Sleep(time.Duration(rng.Int64N(int64(2 * time.Second)))) // the random instant
 		list, err := n.Queue(ctx, false)
 		if err != nil {
 			t.Fatal(err)
@@ -58,8 +61,8 @@ func kills(t *testing.T, rounds int) {
 		for _, e := range list {
 			struck[e.State]++
 		}
+		t.Logf("round %d: %s is killed with %d mails not arrived", round+1, target, underWay())
 		n.Process(target).Kill()
-		t.Logf("round %d: killed %s with %d mails not arrived", round+1, target, written-len(arrivals(t, n)))
 		restart(t, ctx, n, target)
 	}
 
