@@ -2,8 +2,9 @@ package sphinx
 
 import (
 	"crypto/rand"
-	"encoding/binary"
-	"math/bits"
+
+	"codeberg.org/sourdine/sourdine/sphinx/internal/blake2x"
+	"codeberg.org/sourdine/sourdine/sphinx/internal/x25519"
 )
 
 // x25519KEM is hashed ElGamal over X25519: the ciphertext is an ephemeral public
@@ -14,7 +15,7 @@ type x25519KEM struct{}
 func (x25519KEM) name() string       { return "x25519-kem" }
 func (x25519KEM) katzenpost() string { return "x25519" }
 func (x25519KEM) blinds() bool       { return false }
-func (x25519KEM) elementLength() int { return curveLength }
+func (x25519KEM) elementLength() int { return x25519.Size }
 
 func (x25519KEM) agree(path []Hop, to []agreement) error { return encapsulateAll(path, to) }
 
@@ -23,12 +24,12 @@ func (x25519KEM) generateKey() (public, private []byte, err error) { return gene
 func (s x25519KEM) publicKey(b []byte) (PublicKey, error) { return parseCurvePublic(s, b) }
 
 func (p *curvePublic) encapsulate(ciphertext []byte, secret *[secretLength]byte) error {
-	var scalar, ephemeral, shared [curveLength]byte
+	var scalar, ephemeral, shared [x25519.Size]byte
 	defer clear(scalar[:])
 	defer clear(shared[:])
 	rand.Read(scalar[:])
-	newExponent(&scalar).element(&ephemeral)
-	if !ladder(&shared, &scalar, &p.u) {
+	x25519.NewExponent(&scalar).Element(&ephemeral)
+	if !x25519.Ladder(&shared, &scalar, &p.u) {
 		return errLowOrder
 	}
 	copy(ciphertext, ephemeral[:])
@@ -37,118 +38,31 @@ func (p *curvePublic) encapsulate(ciphertext []byte, secret *[secretLength]byte)
 }
 
 // elGamalPrivate is a scalar and its public key.
-type elGamalPrivate struct{ x, u [curveLength]byte }
+type elGamalPrivate struct{ x, u [x25519.Size]byte }
 
 func (x25519KEM) privateKey(b []byte) (PrivateKey, error) {
-	if err := checkLength(b, curveLength); err != nil {
+	if err := checkLength(b, x25519.Size); err != nil {
 		return nil, err
 	}
-	k := &elGamalPrivate{x: [curveLength]byte(b)}
-	newExponent(&k.x).element(&k.u)
+	k := &elGamalPrivate{x: [x25519.Size]byte(b)}
+	x25519.NewExponent(&k.x).Element(&k.u)
 	return k, nil
 }
 
 func (k *elGamalPrivate) open(element []byte, secret *[secretLength]byte) bool {
-	var shared [curveLength]byte
-	ephemeral := (*[curveLength]byte)(element)
-	good := ladder(&shared, &k.x, ephemeral)
+	var shared [x25519.Size]byte
+	ephemeral := (*[x25519.Size]byte)(element)
+	good := x25519.Ladder(&shared, &k.x, ephemeral)
 	elGamalHash(secret, &shared, &k.u, ephemeral)
 	clear(shared[:])
 	return good
 }
 
-// elGamalHash is BLAKE2Xb ("BLAKE2X", Aumasson, Neves, Wilcox-O'Hearn and
-// Winnerlein, 2016, Section 2) of 32 bytes, keyed with the Diffie-Hellman result,
-// of the two public keys. x/crypto's allocates for each key.
-func elGamalHash(to *[secretLength]byte, shared, public, ephemeral *[curveLength]byte) {
-	// The root: a tree's parameters that say how long the output is, the key in a
-	// block of its own, the message.
-	var block [128]byte
-	h := blake2bIV
-	h[0] ^= 1<<24 | 1<<16 | curveLength<<8 | 64
-	h[1] ^= secretLength << 32
-	copy(block[:], shared[:])
-	blake2bCompress(&h, &block, 128, false)
-	n := copy(block[:], public[:])
-	n += copy(block[n:], ephemeral[:])
-	clear(block[n:])
-	blake2bCompress(&h, &block, 128+2*curveLength, true)
-
-	// The one node of output: it hashes the root.
-	for i, word := range h {
-		binary.LittleEndian.PutUint64(block[8*i:], word)
-	}
-	clear(block[64:])
-	h = blake2bIV
-	h[0] ^= 64<<32 | secretLength
-	h[1] ^= secretLength << 32
-	h[2] ^= 64 << 8
-	blake2bCompress(&h, &block, 64, true)
-	for i := range secretLength / 8 {
-		binary.LittleEndian.PutUint64(to[8*i:], h[i])
-	}
-	clear(block[:])
-	clear(h[:])
-}
-
-// blake2bIV is RFC 7693, Section 2.6.
-var blake2bIV = [8]uint64{
-	0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
-	0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179,
-}
-
-// blake2bSigma is RFC 7693, Section 2.7.
-var blake2bSigma = [12][16]byte{
-	{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
-	{14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
-	{11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4},
-	{7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8},
-	{9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13},
-	{2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9},
-	{12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11},
-	{13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10},
-	{6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5},
-	{10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0},
-	{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
-	{14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
-}
-
-// blake2bCompress is the compression function (RFC 7693, Section 3.2) after length bytes
-// in all.
-func blake2bCompress(h *[8]uint64, block *[128]byte, length uint64, last bool) {
-	var m, v [16]uint64
-	for i := range m {
-		m[i] = binary.LittleEndian.Uint64(block[8*i:])
-	}
-	copy(v[:8], h[:])
-	copy(v[8:], blake2bIV[:])
-	v[12] ^= length
-	if last {
-		v[14] = ^v[14]
-	}
-	mix := func(a, b, c, d int, x, y uint64) {
-		v[a] += v[b] + x
-		v[d] = bits.RotateLeft64(v[d]^v[a], -32)
-		v[c] += v[d]
-		v[b] = bits.RotateLeft64(v[b]^v[c], -24)
-		v[a] += v[b] + y
-		v[d] = bits.RotateLeft64(v[d]^v[a], -16)
-		v[c] += v[d]
-		v[b] = bits.RotateLeft64(v[b]^v[c], -63)
-	}
-	for _, s := range blake2bSigma {
-		mix(0, 4, 8, 12, m[s[0]], m[s[1]])
-		mix(1, 5, 9, 13, m[s[2]], m[s[3]])
-		mix(2, 6, 10, 14, m[s[4]], m[s[5]])
-		mix(3, 7, 11, 15, m[s[6]], m[s[7]])
-		mix(0, 5, 10, 15, m[s[8]], m[s[9]])
-		mix(1, 6, 11, 12, m[s[10]], m[s[11]])
-		mix(2, 7, 8, 13, m[s[12]], m[s[13]])
-		mix(3, 4, 9, 14, m[s[14]], m[s[15]])
-	}
-	for i := range h {
-		h[i] ^= v[i] ^ v[i+8]
-	}
-	clear(m[:])
-	clear(v[:])
+// elGamalHash is BLAKE2Xb, keyed with the Diffie-Hellman result, of the two public
+// keys.
+func elGamalHash(to *[secretLength]byte, shared, public, ephemeral *[x25519.Size]byte) {
+	var message [2 * x25519.Size]byte
+	copy(message[:], public[:])
+	copy(message[x25519.Size:], ephemeral[:])
+	blake2x.Sum(to, shared, &message)
 }

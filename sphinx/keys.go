@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"golang.org/x/crypto/chacha20"
+
+	"codeberg.org/sourdine/sourdine/sphinx/internal/x25519"
 )
 
 // keys are what a hop derives from the secret: one output of HKDF-Expand with
@@ -23,7 +25,7 @@ func (k *keys) payload() *[48]byte { return (*[48]byte)(k[80:]) }
 // blinding is the factor by which a NIKE's element is multiplied for the next
 // hop: the beginning of a ChaCha20 stream (RFC 8439, Section 2.4) whose nonce is
 // zero.
-func (k *keys) blinding(factor *[curveLength]byte) {
+func (k *keys) blinding(factor *[x25519.Size]byte) {
 	c, err := chacha20.NewUnauthenticatedCipher(k[128:], noNonce[:])
 	if err != nil {
 		panic(err) // key and nonce have their lengths

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"codeberg.org/sourdine/sourdine/sphinx/internal/x25519"
 )
 
 func TestNewGeometry(t *testing.T) {
@@ -183,7 +185,7 @@ func TestUnwrapRefusesForgedPackets(t *testing.T) {
 		{"empty", func() []byte { return nil }},
 		{"header", func() []byte { p := bytes.Clone(packet); p[g.HeaderLength/2] ^= 1; return p }},
 		{"version", func() []byte { p := bytes.Clone(packet); p[0] ^= 1; return p }},
-		{"low order", func() []byte { p := bytes.Clone(packet); clear(p[versionLength:][:curveLength]); return p }},
+		{"low order", func() []byte { p := bytes.Clone(packet); clear(p[versionLength:][:x25519.Size]); return p }},
 	} {
 		bad := damage.make()
 		before := bytes.Clone(bad)
@@ -230,6 +232,40 @@ func BenchmarkUnwrap(b *testing.B) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// An element of low order is refused by a hop, and a key of low order by a
+// sender, in every scheme that has a curve.
+func TestLowOrder(t *testing.T) {
+	for _, scheme := range []string{"x25519", "x25519-kem", "Xwing"} {
+		g := geometry(t, scheme, 2, 1)
+		s := New(g)
+		list := nodes(t, g, 2)
+		packet, err := s.Wrap(path(list), make([]byte, g.PayloadLength))
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, _, err := g.GenerateKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range [][x25519.Size]byte{{0}, {1}} {
+			copy(packet[g.routing()-x25519.Size:], u[:])
+			if err := s.Unwrap(list[0].private, packet, new(Unwrapped)); err != errElement {
+				t.Errorf("%s: element %x: %v", scheme, u, err)
+			}
+			copy(public[len(public)-x25519.Size:], u[:])
+			if list[1].Key, err = g.PublicKey(public); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Wrap(path(list), make([]byte, g.PayloadLength)); err == nil {
+				t.Errorf("%s: a packet was made for the key %x", scheme, u)
+			}
+			if _, _, err := s.NewReplyBlock(path(list)); err == nil {
+				t.Errorf("%s: a reply block was made for the key %x", scheme, u)
+			}
 		}
 	}
 }

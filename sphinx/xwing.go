@@ -4,6 +4,8 @@ import (
 	"crypto/mlkem"
 	"crypto/rand"
 	"crypto/sha3"
+
+	"codeberg.org/sourdine/sourdine/sphinx/internal/x25519"
 )
 
 // xwing is X-Wing (draft-connolly-cfrg-xwing-kem): a secret stays one as long as
@@ -12,9 +14,9 @@ import (
 type xwing struct{}
 
 const (
-	xwingPublicLength     = mlkem.EncapsulationKeySize768 + curveLength
+	xwingPublicLength     = mlkem.EncapsulationKeySize768 + x25519.Size
 	xwingSeedLength       = 32
-	xwingCiphertextLength = mlkem.CiphertextSize768 + curveLength
+	xwingCiphertextLength = mlkem.CiphertextSize768 + x25519.Size
 )
 
 func (xwing) name() string       { return "Xwing" }
@@ -27,19 +29,19 @@ func (xwing) agree(path []Hop, to []agreement) error { return encapsulateAll(pat
 // xwingPrivate is a seed expanded (draft, Section 5.2).
 type xwingPrivate struct {
 	m *mlkem.DecapsulationKey768
-	x [curveLength]byte // X25519's scalar
-	u [curveLength]byte // and public key
+	x [x25519.Size]byte // X25519's scalar
+	u [x25519.Size]byte // and public key
 }
 
 func newXwingPrivate(seed []byte) (*xwingPrivate, error) {
-	expanded := sha3.SumSHAKE256(seed, mlkem.SeedSize+curveLength)
+	expanded := sha3.SumSHAKE256(seed, mlkem.SeedSize+x25519.Size)
 	defer clear(expanded)
 	m, err := mlkem.NewDecapsulationKey768(expanded[:mlkem.SeedSize])
 	if err != nil {
 		return nil, err
 	}
-	k := &xwingPrivate{m: m, x: [curveLength]byte(expanded[mlkem.SeedSize:])}
-	newExponent(&k.x).element(&k.u)
+	k := &xwingPrivate{m: m, x: [x25519.Size]byte(expanded[mlkem.SeedSize:])}
+	x25519.NewExponent(&k.x).Element(&k.u)
 	return k, nil
 }
 
@@ -63,7 +65,7 @@ func (xwing) privateKey(b []byte) (PrivateKey, error) {
 
 type xwingPublic struct {
 	m *mlkem.EncapsulationKey768
-	u [curveLength]byte
+	u [x25519.Size]byte
 }
 
 func (*xwingPublic) scheme() scheme { return xwing{} }
@@ -73,16 +75,16 @@ func (xwing) publicKey(b []byte) (PublicKey, error) {
 		return nil, err
 	}
 	m, err := mlkem.NewEncapsulationKey768(b[:mlkem.EncapsulationKeySize768])
-	return &xwingPublic{m, [curveLength]byte(b[mlkem.EncapsulationKeySize768:])}, err
+	return &xwingPublic{m, [x25519.Size]byte(b[mlkem.EncapsulationKeySize768:])}, err
 }
 
 func (p *xwingPublic) encapsulate(ciphertext []byte, secret *[secretLength]byte) error {
-	var scalar, ephemeral, shared [curveLength]byte
+	var scalar, ephemeral, shared [x25519.Size]byte
 	defer clear(scalar[:])
 	defer clear(shared[:])
 	rand.Read(scalar[:])
-	newExponent(&scalar).element(&ephemeral)
-	if !ladder(&shared, &scalar, &p.u) {
+	x25519.NewExponent(&scalar).Element(&ephemeral)
+	if !x25519.Ladder(&shared, &scalar, &p.u) {
 		return errLowOrder
 	}
 	s, c := p.m.Encapsulate()
@@ -94,9 +96,9 @@ func (p *xwingPublic) encapsulate(ciphertext []byte, secret *[secretLength]byte)
 }
 
 func (p *xwingPrivate) open(element []byte, secret *[secretLength]byte) bool {
-	var shared [curveLength]byte
-	ephemeral := (*[curveLength]byte)(element[mlkem.CiphertextSize768:])
-	good := ladder(&shared, &p.x, ephemeral)
+	var shared [x25519.Size]byte
+	ephemeral := (*[x25519.Size]byte)(element[mlkem.CiphertextSize768:])
+	good := x25519.Ladder(&shared, &p.x, ephemeral)
 	s, err := p.m.Decapsulate(element[:mlkem.CiphertextSize768])
 	if err != nil {
 		return false // of a wrong length, which it is not
@@ -111,7 +113,7 @@ func (p *xwingPrivate) open(element []byte, secret *[secretLength]byte) bool {
 const xwingLabel = `\./` + `/^\`
 
 // combine is X-Wing's combiner (draft, Section 5.3).
-func combine(secret *[secretLength]byte, m []byte, x, ephemeral, public *[curveLength]byte) {
+func combine(secret *[secretLength]byte, m []byte, x, ephemeral, public *[x25519.Size]byte) {
 	var input [4*32 + len(xwingLabel)]byte
 	n := copy(input[:], m)
 	n += copy(input[n:], x[:])

@@ -1,23 +1,21 @@
-package sphinx
+package x25519
 
 import (
 	"crypto/ecdh"
 	"crypto/rand"
 	"encoding/hex"
 	"testing"
-
-	"golang.org/x/crypto/blake2b"
 )
 
-var basePoint = [curveLength]byte{9}
+var basePoint = [Size]byte{9}
 
-func unhex(t *testing.T, s string) [curveLength]byte {
+func unhex(t *testing.T, s string) [Size]byte {
 	t.Helper()
 	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != curveLength {
-		t.Fatalf("%q is not %d bytes: %v", s, curveLength, err)
+	if err != nil || len(b) != Size {
+		t.Fatalf("%q is not %d bytes: %v", s, Size, err)
 	}
-	return [curveLength]byte(b)
+	return [Size]byte(b)
 }
 
 // The test vectors of RFC 7748, Section 5.2.
@@ -35,15 +33,15 @@ func TestLadderVectors(t *testing.T) {
 		},
 	} {
 		scalar, u := unhex(t, v.scalar), unhex(t, v.u)
-		var got [curveLength]byte
-		if !ladder(&got, &scalar, &u) || got != unhex(t, v.want) {
-			t.Errorf("ladder(%s, %s) = %x, want %s", v.scalar, v.u, got, v.want)
+		var got [Size]byte
+		if !Ladder(&got, &scalar, &u) || got != unhex(t, v.want) {
+			t.Errorf("Ladder(%s, %s) = %x, want %s", v.scalar, v.u, got, v.want)
 		}
 	}
 	k, u := basePoint, basePoint
 	for range 1000 {
-		var next [curveLength]byte
-		ladder(&next, &k, &u)
+		var next [Size]byte
+		Ladder(&next, &k, &u)
 		k, u = next, k
 	}
 	if k != unhex(t, "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51") {
@@ -55,7 +53,7 @@ func TestLadderVectors(t *testing.T) {
 // reads.
 func TestLadderAsECDH(t *testing.T) {
 	for range 200 {
-		var scalar, u, got [curveLength]byte
+		var scalar, u, got [Size]byte
 		rand.Read(scalar[:])
 		rand.Read(u[:])
 		key, err := ecdh.X25519().NewPrivateKey(scalar[:])
@@ -70,14 +68,14 @@ func TestLadderAsECDH(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !ladder(&got, &scalar, &u) || string(got[:]) != string(want) {
-			t.Fatalf("ladder(%x, %x) = %x, want %x", scalar, u, got, want)
+		if !Ladder(&got, &scalar, &u) || string(got[:]) != string(want) {
+			t.Fatalf("Ladder(%x, %x) = %x, want %x", scalar, u, got, want)
 		}
-		ladder(&u, &scalar, &u)
+		Ladder(&u, &scalar, &u)
 		if u != got {
 			t.Fatalf("in place %x, want %x", u, got)
 		}
-		newExponent(&scalar).element(&got)
+		NewExponent(&scalar).Element(&got)
 		if string(got[:]) != string(key.PublicKey().Bytes()) {
 			t.Fatalf("the public key of %x is %x, want %x", scalar, got, key.PublicKey().Bytes())
 		}
@@ -101,45 +99,10 @@ func TestLadderRefusesLowOrder(t *testing.T) {
 		for _, high := range []byte{0, 0x80} {
 			u := unhex(t, text)
 			u[31] |= high
-			var scalar, got [curveLength]byte
+			var scalar, got [Size]byte
 			rand.Read(scalar[:])
-			if ladder(&got, &scalar, &u) {
+			if Ladder(&got, &scalar, &u) {
 				t.Errorf("%x gives the secret %x", u, got)
-			}
-		}
-	}
-}
-
-// An element of low order is refused by a hop, and a key of low order by a
-// sender, in every scheme that has a curve.
-func TestLowOrder(t *testing.T) {
-	for _, scheme := range []string{"x25519", "x25519-kem", "Xwing"} {
-		g := geometry(t, scheme, 2, 1)
-		s := New(g)
-		list := nodes(t, g, 2)
-		packet, err := s.Wrap(path(list), make([]byte, g.PayloadLength))
-		if err != nil {
-			t.Fatal(err)
-		}
-		public, _, err := g.GenerateKey()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, text := range lowOrder {
-			u := unhex(t, text)
-			copy(packet[g.routing()-curveLength:], u[:])
-			if err := s.Unwrap(list[0].private, packet, new(Unwrapped)); err != errElement {
-				t.Errorf("%s: element %s: %v", scheme, text, err)
-			}
-			copy(public[len(public)-curveLength:], u[:])
-			if list[1].Key, err = g.PublicKey(public); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := s.Wrap(path(list), make([]byte, g.PayloadLength)); err == nil {
-				t.Errorf("%s: a packet was made for the key %s", scheme, text)
-			}
-			if _, _, err := s.NewReplyBlock(path(list)); err == nil {
-				t.Errorf("%s: a reply block was made for the key %s", scheme, text)
 			}
 		}
 	}
@@ -149,53 +112,31 @@ func TestLowOrder(t *testing.T) {
 // how the paper has it.
 func TestExponent(t *testing.T) {
 	for range 100 {
-		var secret, u [curveLength]byte
+		var secret, u [Size]byte
 		rand.Read(secret[:])
 		rand.Read(u[:])
-		ladder(&u, &u, &basePoint) // a point of the curve
-		e := newExponent(&secret)
+		Ladder(&u, &u, &basePoint) // a point of the curve
+		e := NewExponent(&secret)
 		element, shared := basePoint, u
-		ladder(&element, &secret, &element)
-		ladder(&shared, &secret, &shared)
-		for hop := range MaxHops {
-			var got [curveLength]byte
-			scalar := e.clamped()
+		Ladder(&element, &secret, &element)
+		Ladder(&shared, &secret, &shared)
+		for hop := range 10 {
+			var got [Size]byte
+			scalar := e.Clamped()
 			if scalar[0]&7 != 0 || scalar[31]>>6 != 1 {
 				t.Fatalf("hop %d: %x is not clamped", hop+1, scalar)
 			}
-			if e.element(&got); got != element {
+			if e.Element(&got); got != element {
 				t.Fatalf("hop %d: element %x, want %x", hop+1, got, element)
 			}
-			if ladder(&got, &scalar, &u); got != shared {
+			if Ladder(&got, &scalar, &u); got != shared {
 				t.Fatalf("hop %d: secret %x, want %x", hop+1, got, shared)
 			}
-			var factor [curveLength]byte
+			var factor [Size]byte
 			rand.Read(factor[:])
-			e.blind(&factor)
-			ladder(&element, &factor, &element)
-			ladder(&shared, &factor, &shared)
-		}
-	}
-}
-
-func TestElGamalHash(t *testing.T) {
-	for range 100 {
-		var shared, public, ephemeral [curveLength]byte
-		rand.Read(shared[:])
-		rand.Read(public[:])
-		rand.Read(ephemeral[:])
-		h, err := blake2b.NewXOF(secretLength, shared[:])
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.Write(public[:])
-		h.Write(ephemeral[:])
-		var got, want [secretLength]byte
-		if _, err := h.Read(want[:]); err != nil {
-			t.Fatal(err)
-		}
-		if elGamalHash(&got, &shared, &public, &ephemeral); got != want {
-			t.Fatalf("elGamalHash = %x, want %x", got, want)
+			e.Blind(&factor)
+			Ladder(&element, &factor, &element)
+			Ladder(&shared, &factor, &shared)
 		}
 	}
 }

@@ -1,4 +1,10 @@
-package sphinx
+// Package x25519 is the key exchange of RFC 7748, Section 5, and what a sender of
+// packets needs besides: a secret multiplied by blinding factors.
+//
+// The Montgomery ladder is written out here because the standard library's
+// derives the public key of every scalar that it is given, which would cost a hop
+// that blinds half as much again, and because it allocates.
+package x25519
 
 import (
 	"encoding/binary"
@@ -7,17 +13,13 @@ import (
 	"filippo.io/edwards25519/field"
 )
 
-// The Montgomery ladder is written out here because the standard library's
-// derives the public key of every scalar that it is given, which would cost a hop
-// that blinds half as much again, and because it allocates.
+const Size = 32 // of a scalar and of a coordinate, in bytes
 
-const curveLength = 32 // of a scalar and of a coordinate, in bytes
-
-// ladder sets to to X25519(scalar, u) (RFC 7748, Section 5). It reports false,
+// Ladder sets to to X25519(scalar, u) (RFC 7748, Section 5). It reports false,
 // as Section 6.1 advises, where the result is zero: u is of low order, or its
 // sender wants every secret to be the same. It takes the same time for all
 // scalars and coordinates.
-func ladder(to, scalar, u *[curveLength]byte) bool {
+func Ladder(to, scalar, u *[Size]byte) bool {
 	var x1, x2, z2, x3, z3, a, aa, b, bb, e, c, d, da, cb field.Element
 	k := *scalar
 	k[0] &= 248
@@ -60,28 +62,28 @@ func ladder(to, scalar, u *[curveLength]byte) bool {
 	x2.Multiply(&x2, &z2)
 	copy(to[:], x2.Bytes())
 	clear(k[:])
-	return !zero(to[:])
+	return x2.Equal(new(field.Element)) == 0
 }
 
-// exponent is the product of a sender's secret and of the blinding factors up to
+// Exponent is the product of a sender's secret and of the blinding factors up to
 // a hop, modulo the order of the base point.
-type exponent struct{ s *edwards25519.Scalar }
+type Exponent struct{ s *edwards25519.Scalar }
 
-// newExponent takes a scalar as X25519 does, clamped.
-func newExponent(scalar *[curveLength]byte) exponent {
+// NewExponent takes a scalar as X25519 does, clamped.
+func NewExponent(scalar *[Size]byte) Exponent {
 	s, err := edwards25519.NewScalar().SetBytesWithClamping(scalar[:])
 	if err != nil {
 		panic(err) // it has the length of one
 	}
-	return exponent{s}
+	return Exponent{s}
 }
 
-// blind multiplies by a hop's blinding factor.
-func (e exponent) blind(factor *[curveLength]byte) { e.s.Multiply(e.s, newExponent(factor).s) }
+// Blind multiplies by a hop's blinding factor.
+func (e Exponent) Blind(factor *[Size]byte) { e.s.Multiply(e.s, NewExponent(factor).s) }
 
-// element sets to to the base point multiplied, which is X25519 of the exponent
+// Element sets to to the base point multiplied, which is X25519 of the exponent
 // and 9. A table of multiples of the base point makes it cheaper than a ladder.
-func (e exponent) element(to *[curveLength]byte) {
+func (e Exponent) Element(to *[Size]byte) {
 	copy(to[:], new(edwards25519.Point).ScalarBaseMult(e.s).BytesMontgomery())
 }
 
@@ -94,7 +96,7 @@ var eighth = func() *edwards25519.Scalar {
 	return edwards25519.NewScalar().Invert(eight)
 }()
 
-// clamped returns the exponent as a scalar that X25519 takes as it is: a multiple
+// Clamped returns the exponent as a scalar that X25519 takes as it is: a multiple
 // of 8 with bit 254 set. So one ladder does what one for each blinding factor
 // would, which is how the paper has it (Section 3.2).
 //
@@ -104,7 +106,7 @@ var eighth = func() *edwards25519.Scalar {
 // 2^-125; such a packet would be lost. On points of the curve, of low order or
 // not, the result is that of the ladders, for both are multiples of 8. A key that
 // is no point of the curve is a hop's own loss.
-func (e exponent) clamped() (scalar [curveLength]byte) {
+func (e Exponent) Clamped() (scalar [Size]byte) {
 	t := edwards25519.NewScalar().Multiply(e.s, eighth)
 	negative := edwards25519.NewScalar().Negate(t)
 	plus, minus := t.Bytes(), negative.Bytes()
@@ -113,7 +115,7 @@ func (e exponent) clamped() (scalar [curveLength]byte) {
 		plus[i] ^= useMinus & (plus[i] ^ minus[i])
 	}
 	var carry uint64
-	for i := 0; i < curveLength; i += 8 {
+	for i := 0; i < Size; i += 8 {
 		word := binary.LittleEndian.Uint64(plus[i:])
 		binary.LittleEndian.PutUint64(scalar[i:], word<<3|carry)
 		carry = word >> 61
