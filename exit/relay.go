@@ -175,18 +175,27 @@ func (s *session) send(from, to mail.Address, message []byte, begin func() error
 	_, err = data.CloseWithResponse()
 	_, answered := errors.AsType[*smtp.SMTPError](err)
 	s.usable = err == nil || answered
+	if accepted(err) {
+		return verdict{outcome: mail.Delivered}, nil
+	}
 	v := judge(err)
 	v.doubt = !s.usable
 	return v, nil
 }
 
-// judge turns the end of a transaction into a verdict. A server's 5xx is final
-// (RFC 5321 section 4.2.1), except for those about our login (RFC 4954 section
-// 6), which the operator can mend.
+// accepted reports whether the answer to a message's end says that the server
+// has it. go-smtp wants 250, but any 2xx says so (RFC 5321 section 4.2.1).
+func accepted(err error) bool {
+	answer, ok := errors.AsType[*smtp.SMTPError](err)
+	return err == nil || ok && answer.Code/100 == 2
+}
+
+// judge turns what ended a transaction before the message was accepted into a
+// verdict. A server's 5xx is final (RFC 5321 section 4.2.1), except for those
+// about our login (RFC 4954 section 6), which the operator can mend. All else
+// is tried again, even a 2xx: to MAIL, RCPT or DATA it is an answer that nobody
+// asked for, and no message has been handed over.
 func judge(err error) verdict {
-	if err == nil {
-		return verdict{outcome: mail.Delivered}
-	}
 	answer, ok := errors.AsType[*smtp.SMTPError](err)
 	if !ok {
 		return verdict{reason: "the exit lost the connection to its mail server"}
@@ -196,10 +205,7 @@ func judge(err error) verdict {
 		v.reason = fmt.Sprintf("%d %d.%d.%d %s", answer.Code, e[0], e[1], e[2], answer.Message)
 	}
 	v.reason = mail.CleanReason(v.reason)
-	switch {
-	case answer.Code/100 == 2:
-		return verdict{outcome: mail.Delivered}
-	case answer.Code/100 == 5 && (answer.Code < 530 || answer.Code > 538):
+	if answer.Code/100 == 5 && (answer.Code < 530 || answer.Code > 538) {
 		v.outcome = mail.Failed
 	}
 	return v

@@ -1,6 +1,7 @@
 package exit
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -230,6 +231,78 @@ func TestBeginFails(t *testing.T) {
 	s.end()
 	if all := <-heard; strings.Contains(all, "\r\n.\r\n") || strings.Contains(all, "QUIT") || !strings.Contains(all, "0123456789") {
 		t.Errorf("the server heard the message's end, or nothing of it: %d bytes", len(all))
+	}
+}
+
+// TestAnswerAtEachStage has a server that answers one command in another way
+// than it should: only what it says after the message's end can mean that it has
+// the message.
+func TestAnswerAtEachStage(t *testing.T) {
+	for _, test := range []struct {
+		stage, answer string
+		want          verdict
+	}{
+		{"MAIL", "251 whoever that is", verdict{reason: "251 whoever that is"}},
+		{"MAIL", "451 4.7.1 later", verdict{reason: "451 4.7.1 later"}},
+		{"MAIL", "550 5.7.1 no", verdict{outcome: mail.Failed, reason: "550 5.7.1 no"}},
+		{"RCPT", "221 goodbye", verdict{reason: "221 goodbye"}},
+		{"RCPT", "354 go on", verdict{reason: "354 go on"}},
+		{"RCPT", "550 5.1.1 no", verdict{outcome: mail.Failed, reason: "550 5.1.1 no"}},
+		{"DATA", "250 2.0.0 thanks", verdict{reason: "250 2.0.0 thanks"}},
+		{"DATA", "451 later", verdict{reason: "451 later"}},
+		{"DATA", "554 no", verdict{outcome: mail.Failed, reason: "554 no"}},
+		{"end", "250 2.0.0 queued", verdict{outcome: mail.Delivered}},
+		{"end", "251 forwarded", verdict{outcome: mail.Delivered}},
+		{"end", "354 go on", verdict{reason: "354 go on"}},
+		{"end", "451 later", verdict{reason: "451 later"}},
+		{"end", "535 5.7.8 who are you", verdict{reason: "535 5.7.8 who are you"}},
+		{"end", "554 5.7.1 spam", verdict{outcome: mail.Failed, reason: "554 5.7.1 spam"}},
+	} {
+		t.Run(test.stage+" "+test.answer[:3], func(t *testing.T) {
+			near, far := net.Pipe()
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				defer far.Close()
+				lines := bufio.NewReader(far)
+				for stage, answer := "greeting", "220 here"; ; {
+					if stage == test.stage {
+						answer = test.answer
+					}
+					io.WriteString(far, answer+"\r\n")
+					line, err := lines.ReadString('\n')
+					if err != nil {
+						return
+					}
+					stage, answer = line[:4], "250 fine"
+					switch {
+					case strings.HasPrefix(line, "DATA"):
+						answer = "354 go on"
+					case strings.HasPrefix(line, "Subject"):
+						for line != ".\r\n" && err == nil {
+							line, err = lines.ReadString('\n')
+						}
+						stage = "end"
+					}
+				}
+			}()
+			r, err := newRelay(Relay{Address: "relay.example:25", TLS: "none"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.dial = func(context.Context, string, string) (net.Conn, error) { return near, nil }
+			s, err := r.open(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			begun := false
+			v, err := s.send("a@b.example", ana, []byte("Subject: a\r\n\r\nb\r\n"), func() error { begun = true; return nil })
+			if err != nil || v != test.want || begun != (test.stage == "end") {
+				t.Errorf("verdict %+v, error %v, begun %v; want %+v", v, err, begun, test.want)
+			}
+			s.end()
+			<-ended
+		})
 	}
 }
 
