@@ -32,8 +32,10 @@ type job struct {
 
 // Run delivers parcels, expires and forgets them, and rotates the day keys,
 // until ctx ends. It then gives transactions in progress a few seconds, and
-// returns. Its error is that of a store that cannot be read.
+// returns. Its error is that of a disk that failed, after which the exit must be
+// opened anew.
 func (o *Office) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var (
 		workers  sync.WaitGroup
 		busy     = map[job]bool{}
@@ -43,6 +45,7 @@ func (o *Office) Run(ctx context.Context) error {
 		told     time.Time
 	)
 	defer workers.Wait()
+	defer cancel() // before the workers are waited for, whatever the reason to return
 	defer tick.Stop()
 	for {
 		kept = o.maintain(kept)
@@ -66,6 +69,8 @@ func (o *Office) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-o.broken:
+			return o.failure // set before broken was closed, and never again
 		case j := <-finished:
 			delete(busy, j)
 		case <-tick.C:
@@ -75,7 +80,7 @@ func (o *Office) Run(ctx context.Context) error {
 
 // nextDue returns the first delivery whose time has come and that is not busy.
 func (o *Office) nextDue(busy map[job]bool) (j job, ok bool, err error) {
-	err = o.db.View(func(tx *bolt.Tx) error {
+	err = o.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(due).Cursor()
 		for k, _ := c.First(); k != nil && !ok; k, _ = c.Next() {
 			if j = jobOf(k); j.at > time.Now().Unix() {
@@ -95,7 +100,7 @@ func jobOf(k []byte) job {
 
 // attempt tries one delivery and records what it came to. If that cannot be
 // written it goes on trying: a delivery must not be repeated because the disk is
-// full.
+// full. After a disk that failed, the mark of begin puts the delivery in doubt.
 func (o *Office) attempt(ctx context.Context, j job) {
 	v, end := o.try(ctx, j)
 	defer end() // after the result is on disk
@@ -107,6 +112,8 @@ func (o *Office) attempt(ctx context.Context, j job) {
 		o.unwritten(err)
 		select {
 		case <-ctx.Done():
+			return
+		case <-o.broken:
 			return
 		case <-time.After(pause):
 		}
@@ -124,7 +131,7 @@ func (o *Office) try(ctx context.Context, j job) (v verdict, end func()) {
 		exists bool
 	)
 	end = func() {}
-	if err := o.db.View(func(tx *bolt.Tx) error {
+	if err := o.view(func(tx *bolt.Tx) error {
 		if p, exists = getParcel(tx, j.id); exists {
 			parts = sealed(tx, j.id, &p)
 		}
@@ -230,7 +237,7 @@ func (o *Office) reschedule(r *recipient) {
 // recover schedules again what was begun when the office last ended.
 func (o *Office) recover() error {
 	var begun []job
-	err := o.db.View(func(tx *bolt.Tx) error {
+	err := o.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(due).ForEach(func(k, _ []byte) error {
 			j := jobOf(k)
 			if r, _, ok := getRecipient(tx, j.id, j.index); ok && r.Begun {
@@ -283,7 +290,7 @@ func (o *Office) maintain(kept date) date {
 func (o *Office) sweep() error {
 	for {
 		var over []mail.ParcelID
-		err := o.db.View(func(tx *bolt.Tx) error {
+		err := o.view(func(tx *bolt.Tx) error {
 			c := tx.Bucket(ends).Cursor()
 			for k, _ := c.First(); k != nil && binary.BigEndian.Uint64(k) < o.now() && len(over) < sweepBatch; k, _ = c.Next() {
 				over = append(over, mail.ParcelID(k[8:]))
@@ -339,10 +346,10 @@ func (o *Office) end(w *writer, id mail.ParcelID) (expired uint64) {
 // tell logs what the operator should know, in counts, and reports whether there
 // was anything.
 func (o *Office) tell() bool {
-	o.mu.Lock()
+	o.telling.Lock()
 	all := o.trouble
 	o.trouble = map[string]trouble{}
-	o.mu.Unlock()
+	o.telling.Unlock()
 	for doing, t := range all {
 		o.log.Warn("the exit had trouble "+doing, "times", t.times, "last", t.last)
 	}

@@ -78,7 +78,6 @@ func loadSigner(dir string) (ed25519.PrivateKey, error) {
 // old parcels in the store cannot be read any more.
 type keyring struct {
 	dir    string
-	db     *bolt.DB
 	signer ed25519.PrivateKey
 
 	mu  sync.Mutex
@@ -96,7 +95,7 @@ func keyFile(dir string, day uint32) string {
 }
 
 func openKeyring(dir string, db *bolt.DB, signer ed25519.PrivateKey) (*keyring, error) {
-	k := &keyring{dir: dir, db: db, signer: signer, day: map[uint32]*dayKey{}}
+	k := &keyring{dir: dir, signer: signer, day: map[uint32]*dayKey{}}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -217,7 +216,7 @@ func (o *Office) rotate() error {
 				return fmt.Errorf("retiring a day key: %w", err)
 			}
 			key.last.Store(last)
-		case o.now() > last+mail.Memory(o.cfg.Expiry) && !k.needed(key.ID):
+		case o.now() > last+mail.Memory(o.cfg.Expiry) && !o.needed(key.ID):
 			if err := erase(keyFile(k.dir, day)); err != nil {
 				return fmt.Errorf("erasing a day key: %w", err)
 			}
@@ -242,8 +241,8 @@ func (k *keyring) snapshot() map[uint32]*dayKey {
 
 // needed reports whether a remembered parcel is sealed to the key, or that
 // cannot be told.
-func (k *keyring) needed(id mail.KeyID) bool {
-	return k.db.View(func(tx *bolt.Tx) error {
+func (o *Office) needed(id mail.KeyID) bool {
+	return o.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(parcels).ForEach(func(name, _ []byte) error {
 			if p, ok := getParcel(tx, mail.ParcelID(name)); !ok || p.Key == id {
 				return errors.New("needed")

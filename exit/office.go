@@ -50,11 +50,11 @@ type Office struct {
 	from  mail.Address
 	now   func() uint64
 	log   *slog.Logger
-	db    *bolt.DB
 	keys  *keyring
 	relay *relay
+	*store
 
-	mu      sync.Mutex
+	telling sync.Mutex // guards what follows
 	counts  Counts
 	trouble map[string]trouble // by what the exit tried to do
 }
@@ -135,22 +135,22 @@ func Open(cfg Config, now func() uint64, log *slog.Logger) (_ *Office, err error
 	if err != nil {
 		return nil, err
 	}
-	db, err := openStore(filepath.Join(cfg.Dir, "office.db"))
+	store, err := openStore(filepath.Join(cfg.Dir, "office.db"))
 	if err != nil {
 		return nil, err
 	}
 	o := &Office{
-		cfg: cfg, from: from, now: now, log: log, db: db, relay: relay,
+		cfg: cfg, from: from, now: now, log: log, store: store, relay: relay,
 		trouble: map[string]trouble{},
 	}
-	if o.keys, err = openKeyring(cfg.Dir, db, signer); err == nil {
+	if o.keys, err = openKeyring(cfg.Dir, store.db, signer); err == nil {
 		err = o.rotate()
 	}
 	if err == nil {
 		err = o.recover()
 	}
 	if err != nil {
-		db.Close()
+		store.db.Close()
 		return nil, err
 	}
 	return o, nil
@@ -178,21 +178,21 @@ func (o *Office) SigningKey() ed25519.PublicKey {
 
 // Counts returns the counters as they stand.
 func (o *Office) Counts() Counts {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.telling.Lock()
+	defer o.telling.Unlock()
 	return o.counts
 }
 
 func (o *Office) count(c Counts) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.telling.Lock()
+	defer o.telling.Unlock()
 	o.counts.add(c)
 }
 
 // note keeps what went wrong for Run to log.
 func (o *Office) note(doing string, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.telling.Lock()
+	defer o.telling.Unlock()
 	o.trouble[doing] = trouble{times: o.trouble[doing].times + 1, last: err}
 }
 
@@ -203,7 +203,7 @@ func (o *Office) unwritten(err error) {
 }
 
 // Handle answers one request with a reply of the same length. It returns nil,
-// for no answer, if the request is malformed or the store cannot be read.
+// for no answer, if the request is malformed or the disk has failed.
 func (o *Office) Handle(request []byte) []byte {
 	r, err := mail.ParseRequest(request)
 	if err != nil {
@@ -226,7 +226,10 @@ func (o *Office) Handle(request []byte) []byte {
 	case refusal != "":
 		reply.State, reply.Reason = mail.StateRefused, refusal
 	case r.Kind != mail.Cover:
-		err = o.db.View(func(tx *bolt.Tx) error { return o.describe(tx, reply) })
+		err = o.view(func(tx *bolt.Tx) error { return o.describe(tx, reply) })
+	}
+	if err == nil {
+		err = o.view(func(*bolt.Tx) error { return nil }) // cover too gets no answer when the disk has failed
 	}
 	if err != nil {
 		o.note("reading the store", err)
@@ -236,6 +239,13 @@ func (o *Office) Handle(request []byte) []byte {
 		o.unwritten(err) // today's key, made yesterday, is announced all the same
 	}
 	answer, err := reply.Marshal(len(request))
+	if err != nil {
+		// Many reasons can be too long for a small packet. The outcomes matter more.
+		for i := range reply.Results {
+			reply.Results[i].Reason = ""
+		}
+		answer, err = reply.Marshal(len(request))
+	}
 	if err != nil { // only in a request too short to be a packet's
 		o.count(Counts{Garbage: 1})
 		return nil
@@ -253,7 +263,7 @@ func (o *Office) accept(r *mail.Request) (refusal string, err error) {
 		p     parcel
 		known bool
 	)
-	err = o.db.View(func(tx *bolt.Tx) error {
+	err = o.view(func(tx *bolt.Tx) error {
 		p, known = getParcel(tx, r.Parcel)
 		return nil
 	})
@@ -357,8 +367,11 @@ func (o *Office) describe(tx *bolt.Tx, reply *mail.Reply) error {
 		result := mail.Result{Outcome: r.Outcome}
 		if r.Outcome == mail.Failed || r.Outcome == mail.Expired {
 			result.Reason = o.keys.openReason(p.Key, reply.Parcel, i, reason)
-			if r.Doubt {
+			switch {
+			case r.Doubt && result.Reason != "":
 				result.Reason = mail.CleanReason(reasonDoubt + "; " + result.Reason)
+			case r.Doubt:
+				result.Reason = reasonDoubt
 			}
 		}
 		reply.Results = append(reply.Results, result)

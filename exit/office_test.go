@@ -432,6 +432,29 @@ func found(b []byte, word string) string {
 	return ""
 }
 
+// TestLongReply asks about more refusals than a small packet has room for: their
+// outcomes are told without the reasons.
+func TestLongReply(t *testing.T) {
+	atDesk(t, nil, func(d *desk) {
+		text := strings.Repeat("no ", 60)
+		d.server.set(func(s *server) { s.onRcpt = func(string) error { return withText(550, text) } })
+		var to []mail.Address
+		var want []mail.Result
+		for i := range 10 {
+			to = append(to, mail.Address(fmt.Sprintf("user%d@one.example", i)))
+			want = append(want, mail.Result{Outcome: mail.Failed})
+		}
+		s := d.seal(d.parcel(100, to...))
+		d.post(s)
+		d.runFor(50 * time.Hour)
+		d.wantState(d.ask(s), mail.StateDone, want...)
+		short := d.seal(d.parcel(100, ana))
+		d.post(short)
+		d.runFor(50 * time.Hour)
+		d.wantState(d.ask(short), mail.StateDone, mail.Result{Outcome: mail.Failed, Reason: mail.CleanReason("550 5.1.1 " + text)})
+	})
+}
+
 func TestConfig(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -505,7 +528,7 @@ func TestClosed(t *testing.T) {
 		if d.Handle(b) != nil {
 			t.Error("a closed office answered about a parcel")
 		}
-		if err := d.Office.Run(t.Context()); !errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		if err := d.Office.Run(d.t.Context()); !errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 			t.Errorf("Run: %v", err)
 		}
 		synctest.Wait()

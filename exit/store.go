@@ -8,6 +8,10 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -82,7 +86,7 @@ type recipient struct {
 	Next     int64 // Unix seconds of the next attempt; 0 once the outcome is final
 }
 
-func openStore(path string) (*bolt.DB, error) {
+func openStore(path string) (*store, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 5 * time.Second, FreelistType: bolt.FreelistMapType})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("%s: another process has it open: stop that one, or give this exit a directory of its own", path)
@@ -105,7 +109,7 @@ func openStore(path string) (*bolt.DB, error) {
 		db.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return db, nil
+	return &store{db: db, broken: make(chan struct{})}, nil
 }
 
 func syncDir(path string) error {
@@ -156,6 +160,29 @@ func sealed(tx *bolt.Tx, id mail.ParcelID, p *parcel) mail.Sealed {
 	return mail.Sealed{ID: id, Key: p.Key, Expires: p.Expires, Data: data}
 }
 
+// store is the open file. Its commits are group commits: what comes while one is
+// synced shares the next.
+type store struct {
+	db     *bolt.DB
+	broken chan struct{} // closed by commit after a write that failed; failure is set before
+
+	// settled is held by commit until the disk has answered: bbolt shows a reader
+	// the pages of a commit that is not synced yet, and those of one whose sync has
+	// failed, which may be gone after a power cut.
+	settled sync.RWMutex
+	failure error // guarded by settled
+
+	mu    sync.Mutex
+	group []*change // waits for the commit in progress
+}
+
+// change is one caller's part of a group commit.
+type change struct {
+	fn   func(*writer)
+	err  error
+	done chan struct{} // closed by commit; err is set before
+}
+
 // writer writes in one transaction, and stops at the first error, which undoes
 // the transaction.
 type writer struct {
@@ -163,14 +190,93 @@ type writer struct {
 	err error
 }
 
+// view runs fn on what is on disk.
+func (s *store) view(fn func(*bolt.Tx) error) error {
+	s.settled.RLock()
+	defer s.settled.RUnlock()
+	if s.failure != nil {
+		return s.failure
+	}
+	return s.db.View(fn)
+}
+
 // write runs fn in a transaction that it may share with others, and returns
 // when that is on disk. It may run fn more than once.
-func (o *Office) write(fn func(*writer)) error {
-	return o.db.Batch(func(tx *bolt.Tx) error {
-		w := &writer{tx: tx}
-		fn(w)
-		return w.err
-	})
+func (s *store) write(fn func(*writer)) error {
+	c := &change{fn: fn, done: make(chan struct{})}
+	s.mu.Lock()
+	s.group = append(s.group, c)
+	leads := len(s.group) == 1
+	s.mu.Unlock()
+	if leads {
+		s.settled.Lock() // others may join as long as this waits
+		s.mu.Lock()
+		group := s.group
+		s.group = nil
+		s.mu.Unlock()
+		s.commit(group)
+		s.settled.Unlock()
+	}
+	<-c.done
+	return c.err
+}
+
+// commit writes the group's changes in one transaction, without those whose
+// functions fail. The caller holds settled.
+func (s *store) commit(group []*change) {
+	for len(group) > 0 {
+		bad := -1
+		err := s.failure
+		if err == nil {
+			err = s.db.Update(func(tx *bolt.Tx) error {
+				for i, c := range group {
+					w := &writer{tx: tx}
+					if c.fn(w); w.err != nil {
+						bad = i
+						return w.err
+					}
+				}
+				return nil
+			})
+			if err != nil && bad < 0 && !full(err) && !errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+				s.failure = fmt.Errorf("%w: %w", errFailed, err)
+				err = s.failure
+				close(s.broken)
+			}
+		}
+		if bad >= 0 {
+			group[bad].err = err
+			close(group[bad].done)
+			group = slices.Delete(group, bad, bad+1)
+			continue
+		}
+		for _, c := range group {
+			c.err = err
+			close(c.done)
+		}
+		return
+	}
+}
+
+// errFailed says that the disk failed to write, or to sync what was written. What
+// bbolt then shows may not be what the disk holds, so nothing more is read,
+// written or promised until the exit has started again.
+var errFailed = errors.New("the disk failed; look at its health and the system's log before you trust it with mail again")
+
+// full reports whether a commit failed for lack of room, which leaves everything
+// as it was. A failed sync is another matter, whatever its reason: fdatasync's
+// error comes bare. bbolt does not wrap the error of growing its file, so the text
+// decides as well.
+func full(err error) bool {
+	if _, sync := err.(syscall.Errno); sync {
+		return false
+	}
+	for _, e := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, e) || strings.HasSuffix(err.Error(), e.Error()) {
+			return true
+		}
+	}
+	return errors.Is(err, bolterrors.ErrMaxSizeReached)
 }
 
 func (w *writer) put(bucket, key, value []byte) {
