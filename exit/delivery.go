@@ -133,7 +133,7 @@ func (o *Office) try(ctx context.Context, j job) (v verdict, end func()) {
 	end = func() {}
 	if err := o.view(func(tx *bolt.Tx) error {
 		if p, exists = getParcel(tx, j.id); exists {
-			parts = sealed(tx, j.id, &p)
+			parts = sealed(tx, j.id, &p, nil)
 		}
 		return nil
 	}); err != nil {
@@ -314,19 +314,16 @@ func (o *Office) sweep() error {
 	}
 }
 
-// end expires a parcel, or forgets it if that was done before. It leaves out
-// recipients whose delivery has begun: record expires them if it fails.
+// end expires a parcel, or forgets it if that was done before or if it was never
+// complete. It leaves out recipients whose delivery has begun: record expires
+// them if it fails.
 func (o *Office) end(w *writer, id mail.ParcelID) (expired uint64) {
 	p, ok := getParcel(w.tx, id)
-	if !ok || p.End > p.Expires {
+	if !ok || p.End > p.Expires || p.Phase == incomplete {
 		w.forget(id)
 		return 0
 	}
 	p.End = p.Expires + mail.Memory(o.cfg.Expiry)
-	if p.Phase == incomplete {
-		w.dropFragments(id, &p)
-		p.Have = 0
-	}
 	w.putParcel(id, &p)
 	if p.Phase != complete {
 		return 0

@@ -14,8 +14,8 @@ import (
 	"codeberg.org/sourdine/sourdine/mail"
 )
 
-// Config is what an exit's operator decides. A zero Hold, RetryMean, Expiry or
-// MaxSpace stands for its default.
+// Config is what an exit's operator decides. A zero Hold, RetryMean, Expiry,
+// MaxSpace or MaxKept stands for its default.
 type Config struct {
 	Dir       string        // state directory, for this exit alone
 	From      string        // the address that all mail comes from
@@ -24,6 +24,7 @@ type Config struct {
 	RetryMean time.Duration // mean time before the first retry, doubling up to 16-fold; 20 min
 	Expiry    uint64        // epochs that a parcel may live; 120
 	MaxSpace  int64         // bytes that incomplete parcels may take together; 1 GiB
+	MaxKept   int64         // bytes that complete ones, and the records of those that are done, may take; 4 GiB
 }
 
 const (
@@ -31,6 +32,7 @@ const (
 	defaultRetry  = 20 * time.Minute
 	defaultExpiry = 120
 	defaultSpace  = 1 << 30
+	defaultKept   = 4 << 30
 	minimumSpace  = 2 << 20 // the largest parcel, mail.MaxFragments of 30,000 bytes, and room beside it
 )
 
@@ -72,6 +74,7 @@ type Counts struct {
 	Conflicting, Late          uint64 // fragments that disagree with their parcel, or came after its expiry
 	Unwritten                  uint64 // writes to disk that failed
 	Forgotten                  uint64 // incomplete parcels given up for space
+	Crowded                    uint64 // last fragments not taken, for the complete parcels have all their space
 	Complete, Refused          uint64 // parcels
 	Delivered, Failed, Expired uint64 // recipients
 	Retries                    uint64 // attempts that another one is to follow
@@ -87,6 +90,7 @@ func (c *Counts) add(d Counts) {
 	c.Late += d.Late
 	c.Unwritten += d.Unwritten
 	c.Forgotten += d.Forgotten
+	c.Crowded += d.Crowded
 	c.Complete += d.Complete
 	c.Refused += d.Refused
 	c.Delivered += d.Delivered
@@ -117,11 +121,15 @@ func Open(cfg Config, now func() uint64, log *slog.Logger) (_ *Office, err error
 	setDefault(&cfg.RetryMean, defaultRetry)
 	setDefault(&cfg.Expiry, defaultExpiry)
 	setDefault(&cfg.MaxSpace, defaultSpace)
+	setDefault(&cfg.MaxKept, defaultKept)
 	if cfg.Hold < 0 || cfg.RetryMean < 0 {
 		return nil, errors.New("hold and retry_mean cannot be negative")
 	}
 	if cfg.MaxSpace < minimumSpace {
 		return nil, fmt.Errorf("space is %d bytes, and must be at least %d", cfg.MaxSpace, minimumSpace)
+	}
+	if cfg.MaxKept < minimumSpace {
+		return nil, fmt.Errorf("kept_space is %d bytes, and must be at least %d", cfg.MaxKept, minimumSpace)
 	}
 	from, err := mail.ParseAddress(cfg.From)
 	if err != nil {
@@ -253,10 +261,15 @@ func (o *Office) Handle(request []byte) []byte {
 	return answer
 }
 
+// errCrowded is told to the operator.
+var errCrowded = errors.New("kept_space is used up by the mails that wait and the records of those that went")
+
 // accept stores a fragment that is wanted, and says why its parcel is refused
-// if that shows already. When the last fragment comes, accept opens the parcel
-// and schedules its delivery in the same transaction. A failed write is no
-// error: the reply then shows the fragment as missing.
+// if that shows. When the last fragment comes, accept opens the parcel and
+// schedules its delivery in the same transaction. What does not open is forgotten
+// and not remembered, for it would not open the next time either. A failed write
+// is no error, nor is a lack of space: the reply then shows the fragment as
+// missing, and the gateway sends it again later.
 func (o *Office) accept(r *mail.Request) (refusal string, err error) {
 	var (
 		now   = o.now()
@@ -294,14 +307,25 @@ func (o *Office) accept(r *mail.Request) (refusal string, err error) {
 		} else if !p.matches(r) || !p.wants(r) {
 			return
 		}
-		change.Forgotten = w.addFragment(&p, r, o.cfg.MaxSpace)
-		if p.Have != p.all() {
+		if p.Have|1<<r.Index != p.all() {
+			change.Forgotten = w.addFragment(&p, r, o.cfg.MaxSpace)
 			return
 		}
-		if o.settle(w, r.Parcel, &p); p.Phase == complete {
-			change.Complete = 1
-		} else {
+		opened, err := o.open(sealed(w.tx, r.Parcel, &p, r))
+		switch {
+		case err != nil:
 			change.Refused = 1
+			if known {
+				w.forget(r.Parcel)
+			}
+		case w.complete(&p, r, len(opened.Recipients), o.cfg.MaxKept):
+			change.Complete = 1
+			at := time.Now().Add(exponential(o.cfg.Hold)).Unix()
+			for i := range opened.Recipients {
+				w.putRecipient(r.Parcel, i, recipient{Next: at}, nil)
+			}
+		default:
+			change.Crowded = 1
 		}
 	})
 	if err != nil {
@@ -309,24 +333,13 @@ func (o *Office) accept(r *mail.Request) (refusal string, err error) {
 		return "", nil
 	}
 	o.count(change)
+	if change.Crowded > 0 {
+		o.note("taking mail", errCrowded)
+	}
+	if change.Refused > 0 {
+		return reasonBroken, nil
+	}
 	return "", nil
-}
-
-// settle decides about a parcel whose fragments are all there.
-func (o *Office) settle(w *writer, id mail.ParcelID, p *parcel) {
-	opened, err := o.open(sealed(w.tx, id, p))
-	if err != nil {
-		p.Phase = refused
-		w.dropFragments(id, p)
-		w.putParcel(id, p)
-		return
-	}
-	p.Phase, p.Recipients = complete, uint8(len(opened.Recipients))
-	w.putParcel(id, p)
-	at := time.Now().Add(exponential(o.cfg.Hold)).Unix()
-	for i := range opened.Recipients {
-		w.putRecipient(id, i, recipient{Next: at}, nil)
-	}
 }
 
 func (o *Office) open(s mail.Sealed) (*mail.Parcel, error) {
@@ -345,8 +358,6 @@ func (o *Office) describe(tx *bolt.Tx, reply *mail.Reply) error {
 		reply.State = mail.StateUnknown
 	case p.Phase == incomplete:
 		reply.State, reply.Missing = mail.StateIncomplete, p.all()&^p.Have
-	case p.Phase == refused:
-		reply.State, reply.Reason = mail.StateRefused, reasonBroken
 	case p.Phase == complete:
 		reply.State = mail.StateComplete
 	default:

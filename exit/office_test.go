@@ -234,19 +234,22 @@ func TestRefusals(t *testing.T) {
 			expiry uint64 // epochs from now
 			change func(*mail.Sealed)
 			reason string // "": taken
-			kept   bool   // the refusal is remembered
 		}{
-			{"as it should be", 120, nil, "", false},
-			{"a clock ahead by an epoch", 121, nil, "", false},
-			{"too far", 122, nil, reasonFar, false},
-			{"far too far", 1 << 63, nil, reasonFar, false},
-			{"damaged", 120, flip, reasonBroken, true},
-			{"another id", 120, func(s *mail.Sealed) { s.ID[3] ^= 1 }, reasonBroken, true},
-			{"another expiry", 120, func(s *mail.Sealed) { s.Expires-- }, reasonBroken, true},
-			{"unknown key", 120, func(s *mail.Sealed) { s.Key[3] ^= 1 }, reasonKey, false},
+			{"as it should be", 120, nil, ""},
+			{"a clock ahead by an epoch", 121, nil, ""},
+			{"too far", 122, nil, reasonFar},
+			{"far too far", 1 << 63, nil, reasonFar},
+			{"damaged", 120, flip, reasonBroken},
+			{"another id", 120, func(s *mail.Sealed) { s.ID[3] ^= 1 }, reasonBroken},
+			{"another expiry", 120, func(s *mail.Sealed) { s.Expires-- }, reasonBroken},
+			{"unknown key", 120, func(s *mail.Sealed) { s.Key[3] ^= 1 }, reasonKey},
+			{"short and damaged", 120, flip, reasonBroken},
 		}
 		for _, test := range tests {
 			p := d.parcel(5000, ana)
+			if strings.HasPrefix(test.name, "short") {
+				p.Body = "x\n"
+			}
 			p.Expires = epoch() + test.expiry
 			s := d.seal(p)
 			if test.change != nil {
@@ -260,16 +263,14 @@ func TestRefusals(t *testing.T) {
 			if r.State != mail.StateRefused || r.Reason != test.reason {
 				t.Errorf("%s: state %d, reason %q", test.name, r.State, r.Reason)
 			}
-			if !test.kept {
-				d.wantState(d.ask(s), mail.StateUnknown)
-				continue
+			// Nothing is remembered of it, and it is refused again.
+			d.wantState(d.ask(s), mail.StateUnknown)
+			if r := d.post(s); r.State != mail.StateRefused || r.Reason != test.reason {
+				t.Errorf("%s, again: state %d, reason %q", test.name, r.State, r.Reason)
 			}
-			d.restart()
-			for range 2 {
-				if r := d.post(s); r.State != mail.StateRefused || r.Reason != test.reason {
-					t.Errorf("%s, again: state %d, reason %q", test.name, r.State, r.Reason)
-				}
-			}
+		}
+		if n := d.held(parcels); n != 2 {
+			t.Errorf("%d parcels are remembered, want the 2 that were taken", n)
 		}
 		d.runFor(50 * time.Hour)
 		if got := len(d.server.received()); got != 2 {
@@ -312,7 +313,7 @@ func TestSpace(t *testing.T) {
 			d.wantState(d.post(all[i]), mail.StateComplete, mail.Result{})
 		}
 		_ = d.db.View(func(tx *bolt.Tx) error {
-			if n := used(tx); n != 0 {
+			if n := total(tx, space); n != 0 {
 				t.Errorf("%d bytes in use without an incomplete parcel", n)
 			}
 			return nil
@@ -326,6 +327,73 @@ func TestSpace(t *testing.T) {
 		}
 		if r := d.ask(s); r.State != mail.StateIncomplete || r.Missing != 0b111100 {
 			t.Errorf("state %d, missing %b", r.State, r.Missing)
+		}
+	})
+}
+
+// TestFlood sends more complete mails than there is space for. What is there is
+// delivered all the same and makes room, and in the end no space is in use.
+func TestFlood(t *testing.T) {
+	atDesk(t, func(c *Config) { c.Hold = 10 * time.Hour }, func(d *desk) {
+		d.Office.cfg.MaxKept = 100_000
+		kept := func() (n int64) {
+			t.Helper()
+			if err := d.view(func(tx *bolt.Tx) error { n = total(tx, kept); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		// Many recipients in a small mail: their records outlast it.
+		d.server.set(func(s *server) { s.onRcpt = func(string) error { return withText(550, "no") } })
+		var many []mail.Address // every third mail's; the others have one recipient
+		for i := range 20 {
+			many = append(many, mail.Address(fmt.Sprintf("user%d@one.example", i)))
+		}
+		var taken, turned []mail.Sealed
+		for i := range 30 {
+			s := d.seal(d.parcel(5_000*(i%2), many[:1+19*(i%3/2)]...))
+			r := d.post(s)
+			last := uint64(1) << (s.Fragments(size) - 1)
+			switch {
+			case r.State == mail.StateComplete && len(turned) == 0:
+				taken = append(taken, s)
+			case r.State == mail.StateIncomplete && r.Missing == last, r.State == mail.StateUnknown && last == 1:
+				turned = append(turned, s)
+			case r.State != mail.StateComplete: // a smaller one may still fit
+				t.Fatalf("state %d, missing %b", r.State, r.Missing)
+			}
+			if n := kept(); n > 100_000 {
+				t.Fatalf("%d bytes are kept", n)
+			}
+		}
+		if len(taken) < 3 || len(turned) < 3 {
+			t.Fatalf("%d taken, %d turned away", len(taken), len(turned))
+		}
+		if c := d.Counts(); c.Crowded < uint64(len(turned)) || c.Unwritten != 0 {
+			t.Errorf("counts %+v", c)
+		}
+		full := kept()
+		stop := d.run()
+		for d.held(due) > 0 {
+			time.Sleep(time.Hour)
+		}
+		if !strings.Contains(d.log.String(), "kept_space") {
+			t.Error("the operator was not told")
+		}
+		if n := kept(); n >= full {
+			t.Errorf("%d bytes are kept after the delivery, %d before", n, full)
+		}
+		d.server.set(func(s *server) { s.onRcpt = nil })
+		if r := d.post(turned[0]); r.State != mail.StateComplete {
+			t.Errorf("state %d of a mail that there is room for again", r.State)
+		}
+		time.Sleep(time.Duration(d.Office.cfg.Expiry+mail.Memory(d.Office.cfg.Expiry)+3) * epochLength)
+		stop()
+		if c := d.Counts(); c.Failed == 0 || c.Delivered == 0 {
+			t.Errorf("counts %+v", c)
+		}
+		if n := kept(); n != 0 || d.held(parcels) != 0 {
+			t.Errorf("%d bytes and %d parcels are kept when all are forgotten", n, d.held(parcels))
 		}
 	})
 }
@@ -466,6 +534,7 @@ func TestConfig(t *testing.T) {
 		{"from with parameters", func(c *Config) { c.From = "a> SIZE=1<@b.example" }, "from address"},
 		{"hold", func(c *Config) { c.Hold = -1 }, "negative"},
 		{"space", func(c *Config) { c.MaxSpace = 1000 }, "at least"},
+		{"kept space", func(c *Config) { c.MaxKept = 1000 }, "at least"},
 		{"address", func(c *Config) { c.Relay.Address = "relay.example" }, "host:port"},
 		{"tls", func(c *Config) { c.Relay.TLS = "maybe" }, "starttls"},
 		{"hello", func(c *Config) { c.Relay.Hello = "a b" }, "host name"},

@@ -29,10 +29,13 @@ var (
 	ends       = []byte("ends")       // parcel.End, id → nothing
 	queue      = []byte("queue")      // parcel.Turn → id; the incomplete parcels, longest without progress first
 	days       = []byte("days")       // day → the last expiry that its key accepts
-	totals     = []byte("totals")     // "space" → bytes that the queue's parcels take
+	totals     = []byte("totals")     // "space" → bytes that the queue's parcels take; "kept" → the same for all others
 )
 
-var space = []byte("space")
+var (
+	space = []byte("space")
+	kept  = []byte("kept")
+)
 
 // phase is how far a parcel has come.
 type phase uint8
@@ -40,7 +43,6 @@ type phase uint8
 const (
 	incomplete phase = iota
 	complete         // fragments are there until every recipient is final
-	refused
 	done
 )
 
@@ -67,7 +69,7 @@ func (p *parcel) matches(r *mail.Request) bool {
 }
 
 // wants reports whether the fragment is still to be stored. A parcel that is
-// complete or refused has them all.
+// complete has them all.
 func (p *parcel) wants(r *mail.Request) bool { return p.Have>>r.Index&1 == 0 }
 
 // all is Have when no fragment is missing.
@@ -75,6 +77,15 @@ func (p *parcel) all() uint64 { return 1<<p.Count - 1 }
 
 // bytes is the space that the parcel's fragments take.
 func (p *parcel) bytes() int64 { return int64(bits.OnesCount64(p.Have)) * int64(p.Size) }
+
+// What is set aside, in bytes, for the records that outlast a complete parcel's
+// fragments: the parcel's own, and each recipient's with its sealed reason.
+const (
+	parcelSpace    = 512
+	recipientSpace = 1536
+)
+
+func (p *parcel) records() int64 { return parcelSpace + int64(p.Recipients)*recipientSpace }
 
 // recipient is the delivery to one recipient. Addresses are in the sealed
 // parcel only.
@@ -151,11 +162,16 @@ func getRecipient(tx *bolt.Tx, id mail.ParcelID, i int) (r recipient, reason []b
 	return r, bytes.Clone(reason), ok
 }
 
-// sealed joins the fragments of a parcel that has them all.
-func sealed(tx *bolt.Tx, id mail.ParcelID, p *parcel) mail.Sealed {
-	data := make([]byte, 0, p.bytes())
+// sealed joins the fragments of a parcel that has them all, or all but the one
+// in last, which may be nil.
+func sealed(tx *bolt.Tx, id mail.ParcelID, p *parcel, last *mail.Request) mail.Sealed {
+	data := make([]byte, 0, int(p.Count)*int(p.Size))
 	for i := range int(p.Count) {
-		data = append(data, tx.Bucket(fragments).Get(indexKey(id, i))...)
+		if last != nil && i == int(last.Index) {
+			data = append(data, last.Data...)
+		} else {
+			data = append(data, tx.Bucket(fragments).Get(indexKey(id, i))...)
+		}
 	}
 	return mail.Sealed{ID: id, Key: p.Key, Expires: p.Expires, Data: data}
 }
@@ -324,18 +340,15 @@ func (w *writer) putRecipient(id mail.ParcelID, i int, r recipient, reason []byt
 // though no other one is left to forget.
 var errSpace = errors.New("space is too small for one parcel")
 
-// addFragment stores a fragment of p. If p stays incomplete and takes more space
-// than there is, those incomplete parcels that have been longest without a new
-// fragment are forgotten: whoever floods the exit then delays others only as long
-// as the flood lasts.
+// addFragment stores a fragment of p, which stays incomplete. If incomplete
+// parcels take more space than there is, those that have been longest without a
+// new fragment are forgotten: whoever floods the exit then delays others only as
+// long as the flood lasts.
 func (w *writer) addFragment(p *parcel, r *mail.Request, limit int64) (forgotten uint64) {
 	w.leaveQueue(p)
 	p.Have |= 1 << r.Index
 	w.put(fragments, indexKey(r.Parcel, int(r.Index)), r.Data)
-	if p.Have == p.all() {
-		return 0 // the caller decides about it now
-	}
-	for w.err == nil && used(w.tx)+p.bytes() > limit {
+	for w.err == nil && total(w.tx, space)+p.bytes() > limit {
 		if _, first := w.tx.Bucket(queue).Cursor().First(); first != nil {
 			w.forget(mail.ParcelID(first))
 			forgotten++
@@ -347,26 +360,50 @@ func (w *writer) addFragment(p *parcel, r *mail.Request, limit int64) (forgotten
 		p.Turn, w.err = w.tx.Bucket(queue).NextSequence()
 	}
 	w.put(queue, number(p.Turn), r.Parcel[:])
-	w.save(totals, space, used(w.tx)+p.bytes(), nil)
+	w.addTotal(space, p.bytes())
 	w.putParcel(r.Parcel, p)
 	return forgotten
 }
 
-func used(tx *bolt.Tx) (n int64) {
-	load(tx, totals, space, &n)
+// complete stores the last fragment of p, which has so many recipients. It
+// reports false, and stores nothing, if that would exceed the space for complete
+// parcels: none of them can be forgotten, for their gateways rely on them.
+func (w *writer) complete(p *parcel, r *mail.Request, recipients int, limit int64) bool {
+	whole := *p
+	whole.Phase, whole.Have, whole.Recipients = complete, p.all(), uint8(recipients)
+	if total(w.tx, kept)+whole.bytes()+whole.records() > limit {
+		return false
+	}
+	w.leaveQueue(p)
+	whole.Turn = p.Turn
+	*p = whole
+	w.put(fragments, indexKey(r.Parcel, int(r.Index)), r.Data)
+	w.addTotal(kept, p.bytes()+p.records())
+	w.putParcel(r.Parcel, p)
+	return true
+}
+
+// total is what the named parcels take, in bytes.
+func total(tx *bolt.Tx, name []byte) (n int64) {
+	load(tx, totals, name, &n)
 	return n
 }
+
+func (w *writer) addTotal(name []byte, n int64) { w.save(totals, name, total(w.tx, name)+n, nil) }
 
 func (w *writer) leaveQueue(p *parcel) {
 	if p.Turn != 0 {
 		w.remove(queue, number(p.Turn))
-		w.save(totals, space, used(w.tx)-p.bytes(), nil)
+		w.addTotal(space, -p.bytes())
 		p.Turn = 0
 	}
 }
 
 func (w *writer) dropFragments(id mail.ParcelID, p *parcel) {
 	w.leaveQueue(p)
+	if p.Phase == complete {
+		w.addTotal(kept, -p.bytes())
+	}
 	for i := range int(p.Count) {
 		w.remove(fragments, indexKey(id, i))
 	}
@@ -379,8 +416,8 @@ func (w *writer) finish(id mail.ParcelID, p *parcel) {
 			return
 		}
 	}
-	p.Phase = done
 	w.dropFragments(id, p)
+	p.Phase = done
 	w.putParcel(id, p)
 }
 
@@ -392,6 +429,9 @@ func (w *writer) forget(id mail.ParcelID) {
 		return
 	}
 	w.dropFragments(id, &p)
+	if p.Phase != incomplete {
+		w.addTotal(kept, -p.records())
+	}
 	for i := range int(p.Recipients) {
 		r, _, _ := getRecipient(w.tx, id, i)
 		w.remove(due, dueKey(r.Next, id, i))

@@ -105,7 +105,7 @@ func nodeInitCommand() *cobra.Command {
 					return errors.New("--relay: an exit needs the host:port of an SMTP server that takes its mail")
 				}
 				c.Exit = &exitSection{
-					From: from, Hold: time.Hour, Retry: 20 * time.Minute, Expiry: 120, MaxLoss: 0.2, Space: 1 << 30,
+					From: from, Hold: time.Hour, Retry: 20 * time.Minute, Expiry: 120, MaxLoss: 0.2, Space: 1 << 30, Kept: 4 << 30,
 					Relay: relay, TLS: relayTLS, Hello: "localhost",
 				}
 			default:

@@ -22,6 +22,7 @@ type exitSection struct {
 	Expiry       uint64        `toml:"expiry"`      // epochs that a mail is tried at most
 	MaxLoss      float64       `toml:"max_loss"`    // share of lost packets above which gateways hold mail back
 	Space        int64         `toml:"space"`       // bytes that incomplete mails may take
+	Kept         int64         `toml:"kept_space"`  // bytes that complete mails and what is remembered of them may take
 	Relay        string        `toml:"relay"`       // host:port of the SMTP server that takes the mail
 	TLS          string        `toml:"relay_tls"`   // none, starttls or tls
 	Hello        string        `toml:"relay_hello"` // the name given in EHLO
@@ -85,7 +86,7 @@ func serveMail(ctx context.Context, f *nodeFile, n *directory.Network, node *mix
 	office, err := exit.Open(exit.Config{
 		Dir: filepath.Join(f.State, mailDir), From: e.From,
 		Relay: exit.Relay{Address: e.Relay, TLS: e.TLS, Hello: e.Hello, Username: e.User, PasswordFile: e.PasswordFile},
-		Hold:  e.Hold, RetryMean: e.Retry, Expiry: e.Expiry, MaxSpace: e.Space,
+		Hold:  e.Hold, RetryMean: e.Retry, Expiry: e.Expiry, MaxSpace: e.Space, MaxKept: e.Kept,
 	}, func() uint64 { return n.Epoch(time.Now()) }, log)
 	if err != nil {
 		return err
