@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/katzenpost/katzenpost/server/cborplugin"
 	"github.com/katzenpost/katzenpost/server/config"
+	"golang.org/x/sys/unix"
 
 	"codeberg.org/sourdine/sourdine/directory"
 )
@@ -39,7 +41,9 @@ const (
 )
 
 // stopTimeout bounds how long a handler may take to end when its node asks it to.
-const stopTimeout = 10 * time.Second
+// It is longer than the mail's handler gives its transactions (exit, stopTimeout
+// and quitTimeout, 10 s each).
+const stopTimeout = 25 * time.Second
 
 // startTimeout bounds how long a handler may take to come up, and how long it
 // waits for its node. The engine loses patience with it after 40 seconds, and
@@ -76,7 +80,16 @@ func (h *Handler) listen() (*watch, error) {
 	go func() {
 		defer close(w.ended)
 		l.SetDeadline(time.Now().Add(startTimeout))
+		came := make(chan struct{})
+		go func() {
+			select {
+			case <-w.leaving:
+				l.SetDeadline(time.Unix(1, 0)) // nobody is awaited any more
+			case <-came:
+			}
+		}()
 		conn, err := l.AcceptUnix()
+		close(came)
 		if err != nil {
 			return
 		}
@@ -142,7 +155,8 @@ func listenUnix(path string) (*net.UnixListener, error) {
 // written to it comes out as the node's own log.
 type Node struct {
 	dir  string
-	life net.Conn
+	life *net.UnixConn
+	late atomic.Uint64
 }
 
 // DialNode connects a handler to its node over the sockets in dir.
@@ -151,14 +165,39 @@ func DialNode(dir string) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reaching the node that started this process: %w", err)
 	}
-	return &Node{dir: dir, life: life}, nil
+	return &Node{dir: dir, life: life.(*net.UnixConn)}, nil
+}
+
+// TakeStderr makes what this process writes to its standard error come out as the
+// node's log: panics and the race detector's reports, which are written there and
+// nowhere else. The engine would throw them away. It takes the handler for gone
+// when the pipe it gave us is closed, so that stays open until the process ends.
+func (n *Node) TakeStderr() error {
+	raw, err := n.life.SyscallConn()
+	if err != nil {
+		return err
+	}
+	const stderr = 2
+	if _, err := unix.FcntlInt(stderr, unix.F_DUPFD_CLOEXEC, stderr+1); err != nil {
+		return fmt.Errorf("keeping standard error: %w", err)
+	}
+	failed := raw.Control(func(fd uintptr) { err = unix.Dup3(int(fd), stderr, 0) })
+	if err = errors.Join(failed, err); err != nil {
+		return fmt.Errorf("replacing standard error: %w", err)
+	}
+	return nil
 }
 
 // Write hands a line to the node's log.
 func (n *Node) Write(line []byte) (int, error) { return n.life.Write(line) }
 
-// Close tells the node that its handler has ended.
+// Close tells the node that its handler has ended; after TakeStderr, the end of
+// the process does.
 func (n *Node) Close() error { return n.life.Close() }
+
+// Late is how many answers left later than they should, which tells whoever
+// watches the node that the handler was busy with them.
+func (n *Node) Late() uint64 { return n.late.Load() }
 
 // Serve answers the node's requests with handle, which must be safe for
 // concurrent use and returns nil where there is to be no answer. It returns when
@@ -188,17 +227,33 @@ func (n *Node) Serve(ctx context.Context, handle func(request []byte) []byte) er
 	defer conn.Close()
 	stop = context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if err := serve(conn, handle); err != nil && ctx.Err() == nil {
+	if err := serve(conn, handle, &n.late); err != nil && ctx.Err() == nil {
 		return err
 	}
 	return nil
+}
+
+// answerAfter is how long after its request an answer leaves the node. It is the
+// same for all and longer than a handler takes, even for one that waits for the
+// disk: otherwise whoever watches the node's lines could tell the requests apart
+// by how soon an answer follows.
+const answerAfter = time.Second
+
+// leaving returns what makes the engine send an answer answerAfter its request
+// came: it waits for delay, less the time since the instant at. On the way to it at
+// loses what is below a second (cbor, TimeUnix), so delay has that.
+func leaving(came time.Time) (at time.Time, delay time.Duration) {
+	at = time.Unix(came.Unix(), 0)
+	return at, answerAfter + came.Sub(at)
 }
 
 // handlersAtOnce bounds the requests being answered together, so that they can
 // share the handler's disk syncs without filling its memory.
 const handlersAtOnce = 64
 
-func serve(conn io.ReadWriter, handle func([]byte) []byte) error {
+// serve counts in late the answers that took longer than answerAfter, and left
+// when they were ready.
+func serve(conn io.ReadWriter, handle func([]byte) []byte, late *atomic.Uint64) error {
 	var (
 		decode  = cbor.NewDecoder(conn)
 		encode  = cbor.NewEncoder(conn)
@@ -215,6 +270,7 @@ func serve(conn io.ReadWriter, handle func([]byte) []byte) error {
 		if req.IsParametersRequest || len(req.SURB) == 0 {
 			continue // a packet without a reply block is none of ours
 		}
+		at, delay := leaving(time.Now())
 		slots <- struct{}{}
 		running.Go(func() {
 			defer func() { <-slots }()
@@ -224,9 +280,12 @@ func serve(conn io.ReadWriter, handle func([]byte) []byte) error {
 			}
 			writing.Lock()
 			defer writing.Unlock()
+			if time.Since(at) > delay {
+				late.Add(1)
+			}
 			// A failed write shows as a failed read in the loop above.
 			_ = encode.Encode(&cborplugin.Response{
-				RequestAt: req.RequestAt, Delay: req.Delay, ID: req.ID, SURB: req.SURB, Payload: answer,
+				RequestAt: at, Delay: delay, ID: req.ID, SURB: req.SURB, Payload: answer,
 			})
 		})
 	}

@@ -3,16 +3,86 @@ package mixnode
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/katzenpost/katzenpost/server/cborplugin"
 )
+
+// TestMain runs this binary as a handler if it is started as one.
+func TestMain(m *testing.M) {
+	dir := os.Getenv("HANDLER_TEST_DIR")
+	if dir == "" {
+		os.Exit(m.Run())
+	}
+	node, err := DialNode(dir)
+	if err == nil {
+		err = node.TakeStderr()
+	}
+	if err != nil {
+		panic(err)
+	}
+	defer node.Close() // as a handler does; what follows is heard all the same
+	time.Sleep(100 * time.Millisecond)
+	panic("a handler's panic")
+}
+
+// What a handler writes to its standard error ends in the node's log, and the
+// engine's pipe stays open as long as the handler lives.
+func TestPanicIsHeard(t *testing.T) {
+	log := new(lines)
+	h := &Handler{Dir: t.TempDir(), Log: log}
+	w, err := h.listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "HANDLER_TEST_DIR="+h.Dir)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(stderr)
+	if err != nil || time.Since(begin) < 100*time.Millisecond {
+		t.Errorf("the engine's pipe was closed after %v: %v", time.Since(begin), err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("the handler did not panic")
+	}
+	wait(t, w.gone(), "the node's notice of the handler's end")
+	if !strings.Contains(log.String(), "panic: a handler's panic") || !strings.Contains(log.String(), "TestMain") {
+		t.Errorf("the node's log is %q, the engine got %q", log.String(), rest)
+	}
+}
+
+// A node that stops before its handler has come does not wait for it.
+func TestStopBeforeTheHandlerComes(t *testing.T) {
+	h := &Handler{Dir: t.TempDir(), Log: new(lines)}
+	w, err := h.listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	begin := time.Now()
+	if err := w.stop(); err != nil || time.Since(begin) > stopTimeout/2 {
+		t.Errorf("after %v: %v", time.Since(begin), err)
+	}
+}
 
 // lines collects what a handler logs.
 type lines struct {
@@ -93,7 +163,7 @@ func TestHandlerAnswersRequests(t *testing.T) {
 		{IsParametersRequest: true},
 		{ID: 1, Payload: []byte("no reply block")},
 		{ID: 2, Payload: []byte("garbage"), SURB: []byte("block")},
-		{ID: 3, Payload: []byte("question"), SURB: []byte("block"), Delay: time.Second},
+		{ID: 3, Payload: []byte("question"), SURB: []byte("block")},
 	} {
 		if err := encode.Encode(&r); err != nil {
 			t.Fatal(err)
@@ -103,7 +173,7 @@ func TestHandlerAnswersRequests(t *testing.T) {
 	if err := decode.Decode(&answer); err != nil {
 		t.Fatal(err)
 	}
-	if answer.ID != 3 || string(answer.Payload) != "re: question" || string(answer.SURB) != "block" || answer.Delay != time.Second {
+	if answer.ID != 3 || string(answer.Payload) != "re: question" || string(answer.SURB) != "block" {
 		t.Errorf("answer %+v", answer)
 	}
 	cancel()
@@ -114,6 +184,50 @@ func TestHandlerAnswersRequests(t *testing.T) {
 	if !strings.Contains(log.String(), "a line") {
 		t.Errorf("the node's log is %q", log.String())
 	}
+}
+
+// Whatever the handler does for a request, its answer leaves the same time after
+// it came, as the engine reckons that (server/internal/service/kaetzchen, in
+// sendworker). Only what takes longer is late.
+func TestAnswersLeaveAtOneTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(345 * time.Millisecond) // the wire has whole seconds
+		near, far := net.Pipe()
+		var late atomic.Uint64
+		ended := make(chan error, 1)
+		go func() {
+			ended <- serve(far, func(b []byte) []byte {
+				took, err := time.ParseDuration(string(b))
+				if err != nil {
+					t.Error(err)
+				}
+				time.Sleep(took)
+				return b
+			}, &late)
+		}()
+		encode, decode := cbor.NewEncoder(near), cbor.NewDecoder(near)
+		for i, took := range []time.Duration{0, 15 * time.Millisecond, 700 * time.Millisecond, 999 * time.Millisecond, 3 * time.Second} {
+			came := time.Now()
+			err := encode.Encode(&cborplugin.Request{ID: uint64(i), RequestAt: came, Delay: time.Millisecond, Payload: []byte(took.String()), SURB: []byte("block")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r cborplugin.Response
+			if err := decode.Decode(&r); err != nil {
+				t.Fatal(err)
+			}
+			left := time.Now().Add(max(0, r.Delay-time.Since(r.RequestAt)))
+			if want := max(answerAfter, took); left.Sub(came) != want {
+				t.Errorf("an answer that took %v leaves after %v, want %v", took, left.Sub(came), want)
+			}
+			time.Sleep(123 * time.Millisecond)
+		}
+		if n := late.Load(); n != 1 {
+			t.Errorf("%d late answers, want 1", n)
+		}
+		near.Close()
+		<-ended
+	})
 }
 
 // A node that stops waits for its handler's end, and hears it out.

@@ -48,7 +48,10 @@ func Run(ctx context.Context, c *Config, n *directory.Network, h *Handler, log *
 	if err := engine.FixupAndValidate(); err != nil {
 		return fmt.Errorf("configuring the node: %w", err)
 	}
-	s, err := startEngine(engine, handler)
+	s, err := startEngine(ctx, engine, handler)
+	if ctx.Err() != nil {
+		return handler.stop()
+	}
 	if err != nil {
 		if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "listen" {
 			return fmt.Errorf("listening: %w: is another program using the port, or is the address another machine's?", err)
@@ -71,10 +74,10 @@ func Run(ctx context.Context, c *Config, n *directory.Network, h *Handler, log *
 
 var errHandlerEnded = errors.New("the exit's handler ended, so the node ends too, to be started again with it")
 
-// startEngine starts the engine, unless the handler that it starts ends before:
-// the engine would go on asking for it, and panic in the end
+// startEngine starts the engine, unless ctx or the handler that it starts ends
+// before: the engine would go on asking for the handler, and panic in the end
 // (server/cborplugin/socket.go).
-func startEngine(c *config.Config, handler *watch) (*server.Server, error) {
+func startEngine(ctx context.Context, c *config.Config, handler *watch) (*server.Server, error) {
 	type result struct {
 		s   *server.Server
 		err error
@@ -89,6 +92,8 @@ func startEngine(c *config.Config, handler *watch) (*server.Server, error) {
 		return r.s, r.err
 	case <-handler.gone():
 		return nil, errHandlerEnded
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 

@@ -73,6 +73,9 @@ func runPostOffice(ctx context.Context, path string) error {
 		return err
 	}
 	defer node.Close()
+	if err := node.TakeStderr(); err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(node, nil)).With("part", "post office")
 	err = serveMail(ctx, f, n, node, log)
 	if err != nil {
@@ -99,13 +102,13 @@ func serveMail(ctx context.Context, f *nodeFile, n *directory.Network, node *mix
 		defer cancel()
 		delivering <- office.Run(ctx)
 	}()
-	go logCounts(ctx, office, log)
+	go logCounts(ctx, office, node, log)
 	err = node.Serve(ctx, office.Handle)
 	cancel()
 	return errors.Join(err, <-delivering)
 }
 
-func logCounts(ctx context.Context, office *exit.Office, log *slog.Logger) {
+func logCounts(ctx context.Context, office *exit.Office, node *mixnode.Node, log *slog.Logger) {
 	tick := time.NewTicker(countsEvery)
 	defer tick.Stop()
 	for {
@@ -113,7 +116,7 @@ func logCounts(ctx context.Context, office *exit.Office, log *slog.Logger) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			log.Info("since the start", "counts", office.Counts())
+			log.Info("since the start", "counts", office.Counts(), "answers too late", node.Late())
 		}
 	}
 }

@@ -324,6 +324,28 @@ func TestSwitches(t *testing.T) {
 		if len(children) != 1 {
 			t.Fatalf("the exit has the children %v", children)
 		}
+		// What the Go runtime writes about a fatal signal or a panic is heard.
+		if err := syscall.Kill(children[0], syscall.SIGQUIT); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-exit.Ended():
+		case <-ctx.Done():
+			t.Fatal("the exit did not end with its post office")
+		}
+		if log := exit.Log(); !strings.Contains(log, "SIGQUIT: quit") || !strings.Contains(log, "runPostOffice") {
+			t.Errorf("the exit's log does not tell how its post office ended:\n%s", log)
+		}
+		exit.Kill() // it is gone; now it is not meant to run
+		if err := exit.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Listening(ctx, testnet.Exit); err != nil {
+			t.Fatal(err)
+		}
+		if children = exit.Children(); len(children) != 1 {
+			t.Fatalf("the exit has the children %v", children)
+		}
 		exit.Kill()
 		err := n.Wait(ctx, "the post office to end", func() (bool, error) { return !exists(children[0]), nil })
 		if err != nil {

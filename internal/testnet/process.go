@@ -44,8 +44,9 @@ type running struct {
 	err   error
 }
 
-// stopGrace is how long a process may take to end after SIGTERM.
-const stopGrace = 15 * time.Second
+// stopGrace is how long a process may take to end after SIGTERM: longer than an
+// exit waits for its post office (mixnode, stopTimeout, 25 s).
+const stopGrace = 30 * time.Second
 
 // orphans are what earlier lives started and what still runs.
 func (p *Process) orphans() []int {
