@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
+	"github.com/katzenpost/katzenpost/core/cert"
 	"github.com/katzenpost/katzenpost/core/pki"
 
 	"codeberg.org/sourdine/sourdine/directory"
@@ -42,6 +44,10 @@ func TestVerify(t *testing.T) {
 	if _, err := n.Verify(foreign, epoch); err == nil || !strings.Contains(err.Error(), "not signed") {
 		t.Errorf("a stranger's consensus: %v", err)
 	}
+	n.Voters = []int{0, 1} // just enough of them, so that every byte counts
+	if raw, err = n.Consensus(epoch); err != nil {
+		t.Fatal(err)
+	}
 	for i := 0; i < len(raw); i += 997 {
 		bad := append([]byte(nil), raw...)
 		bad[i] ^= 1
@@ -73,6 +79,53 @@ func TestVerify(t *testing.T) {
 	}
 	if v, err = n.Verify(raw, epoch); err != nil || len(v.Exits) != 0 {
 		t.Errorf("an unreadable exit: %v, %d exits", err, len(v.Exits))
+	}
+}
+
+// More than half of the authorities must have signed, each for itself.
+func TestThreshold(t *testing.T) {
+	n := newFake(t)
+	epoch := directory.EpochAt(time.Now(), n.Parameters.Epoch)
+	consensus := func(voters ...int) []byte {
+		t.Helper()
+		n.Voters = voters
+		raw, err := n.Consensus(epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	// forge puts the first authority's signature in the others' places too.
+	forge := func(raw []byte) []byte {
+		t.Helper()
+		var c cert.Certificate
+		if err := cbor.Unmarshal(raw, &c); err != nil {
+			t.Fatal(err)
+		}
+		own := c.Signatures[n.Authorities[0].ID()]
+		c.Signatures[n.Authorities[1].ID()] = own
+		own.PublicKeySum256 = n.Authorities[2].ID()
+		c.Signatures[n.Authorities[2].ID()] = own
+		raw, err := c.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	for name, test := range map[string]struct {
+		raw  []byte
+		good bool
+	}{
+		"one of three":         {consensus(0), false},
+		"another one of three": {consensus(2), false},
+		"two of three":         {consensus(0, 2), true},
+		"all":                  {consensus(0, 1, 2), true},
+		"one signer thrice":    {forge(consensus(0)), false},
+		"one signer, one more": {forge(consensus(0, 1)), false},
+	} {
+		if _, err := n.Verify(test.raw, epoch); (err == nil) != test.good {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package fakenet is a whole network in memory, for tests in virtual time: one
-// authority's keys, a node of each kind, and an entry that speaks the real link
+// Package fakenet is a whole network in memory, for tests in virtual time: three
+// authorities' keys, a node of each kind, and an entry that speaks the real link
 // protocol on a net.Conn. It holds every node's private keys, so it carries a
 // packet through all hops at once and keeps it for the sum of their delays. Its
 // entry behaves as a stock one does: it pushes one reply at a time and waits for
@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,6 +50,8 @@ type Network struct {
 	Info   directory.ExitInfo
 	Signer ed25519.PrivateKey // the exit's
 
+	// Voters are the authorities, by index, that sign each consensus; nil: all.
+	Voters []int
 	// Change edits a document before it is signed; Missing is asked whether the
 	// entry has none for an epoch. Both may be nil.
 	Change  func(*pki.Document)
@@ -58,9 +61,10 @@ type Network struct {
 	// Seen is told of every command that the entry receives, and when.
 	Seen func(command string, bytes int)
 
-	authority, entry, exit *member
-	mixes                  []*member
-	sphinx                 *sphinx.Sphinx
+	authorities []*member
+	entry, exit *member
+	mixes       []*member
+	sphinx      *sphinx.Sphinx
 
 	mu       sync.Mutex
 	received int
@@ -76,6 +80,9 @@ func newMember() (*member, error) {
 	return m, err
 }
 
+// authorities is how many a network has: the least of which one is not enough.
+const authorities = 3
+
 // New makes a network with these parameters.
 func New(p directory.Parameters) (*Network, error) {
 	n := new(Network)
@@ -84,7 +91,7 @@ func New(p directory.Parameters) (*Network, error) {
 		return nil, err
 	}
 	n.sphinx = sphinx.New(g)
-	members := make([]*member, 3+p.Layers)
+	members := make([]*member, authorities+2+p.Layers)
 	for i := range members {
 		if members[i], err = newMember(); err != nil {
 			return nil, err
@@ -97,16 +104,26 @@ func New(p directory.Parameters) (*Network, error) {
 			return nil, err
 		}
 	}
-	n.authority, n.entry, n.exit, n.mixes = members[0], members[1], members[2], members[3:]
-	a := &directory.Member{Role: directory.RoleAuthority, Name: "auth", Operator: "a", Address: "127.0.0.1:1", Parameters: &p}
-	a.SetKeys(n.authority.identityPublic, n.authority.linkPublic)
+	n.authorities, members = members[:authorities], members[authorities:]
+	n.entry, n.exit, n.mixes = members[0], members[1], members[2:]
 	e := &directory.Member{Role: directory.RoleEntry, Name: "entry", Operator: "e", Address: "127.0.0.1:2"}
 	e.SetKeys(n.entry.identityPublic, n.entry.linkPublic)
-	if n.Network, err = directory.NewNetwork("fake", []*directory.Member{a, e}); err != nil {
+	public := []*directory.Member{e}
+	for i, m := range n.authorities {
+		a := &directory.Member{
+			Role: directory.RoleAuthority, Name: fmt.Sprintf("auth%d", i+1), Operator: fmt.Sprintf("a%d", i+1),
+			Address: fmt.Sprintf("127.0.0.1:%d", 11+i), Parameters: &p,
+		}
+		a.SetKeys(m.identityPublic, m.linkPublic)
+		public = append(public, a)
+	}
+	if n.Network, err = directory.NewNetwork("fake", public); err != nil {
 		return nil, err
 	}
-	if err := n.AddSignature(n.authority.identity); err != nil {
-		return nil, err
+	for _, a := range n.authorities {
+		if err := n.AddSignature(a.identity); err != nil {
+			return nil, err
+		}
 	}
 	_, n.Signer, err = ed25519.GenerateKey(rand.Reader)
 	n.Info = directory.ExitInfo{
@@ -155,7 +172,20 @@ func (n *Network) Consensus(epoch uint64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cert.Sign(n.authority.identity, n.authority.identityPublic, payload, doc.Epoch+5)
+	var signed []byte
+	for i, a := range n.authorities {
+		switch {
+		case n.Voters != nil && !slices.Contains(n.Voters, i):
+		case signed == nil:
+			signed, err = cert.Sign(a.identity, a.identityPublic, payload, doc.Epoch+5)
+		default:
+			signed, err = cert.SignMulti(a.identity, a.identityPublic, signed)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return signed, nil
 }
 
 // Dial connects a gateway to the entry.
@@ -293,7 +323,9 @@ func (n *Network) carry(packet []byte, deliver func(*commands.Message)) {
 		return nil
 	}
 	there := walk(packet, append(append([]*member{n.entry}, n.mixes...), n.exit)...)
-	if there == nil {
+	var endpoint sphinx.RecipientID
+	copy(endpoint[:], directory.Endpoint)
+	if there == nil || !there.HasRecipient || there.Recipient != endpoint {
 		return
 	}
 	block, user, err := n.sphinx.Geometry().SplitPlaintext(there.Payload)
