@@ -92,7 +92,7 @@ type demoResult struct {
 
 	PacketsSent uint64 `json:"packets_sent"`
 	CoverSent   uint64 `json:"cover_packets_sent"` // of those
-	PacketsLost int    `json:"packets_lost"`       // of the last hundred whose fate is known
+	PacketsLost uint64 `json:"packets_lost"`       // whose reply did not come in time, nor later
 
 	FirstDelivery float64 `json:"seconds_to_first_delivery"` // from the first mail's 250 to its arrival
 	LastDelivery  float64 `json:"seconds_to_last_delivery"`  // from the first 250 to the last mail's arrival
@@ -325,7 +325,7 @@ func (d *demo) count() error {
 	if err != nil {
 		return err
 	}
-	r.PacketsSent, r.CoverSent, r.PacketsLost = st.PacketsSent, st.CoverSent, st.Lost
+	r.PacketsSent, r.CoverSent, r.PacketsLost = st.PacketsSent, st.CoverSent, st.LostInAll
 	return nil
 }
 
@@ -350,7 +350,7 @@ func (d *demo) table() {
 	r := d.result
 	fmt.Fprintf(d.out, `
 %d submitted, %d delivered, %d lost, %d duplicated
-%d packets sent, one every 100 ms, mail or no mail; %d of them cover; %d of the last hundred lost
+%d packets sent, one every 100 ms, mail or no mail; %d of them cover; %d lost
 %d processes, %.0f MB of memory; %.0f s from start to here
 
 %s

@@ -58,20 +58,21 @@ type Sender struct {
 	told   chan func(Store) // to the goroutine that waits for the disk, which Run ends by closing it
 
 	// Everything below belongs to Run's goroutine.
-	guards   *guards
-	clock    mixing.Clock
-	slot     time.Duration
-	outbox   *mixing.Outbox
-	maxLoss  float64
-	expires  map[mail.ParcelID]uint64
-	pending  map[sphinx.ReplyID]*pending
-	prepared *prepared
-	ack      *uint32
-	conn     *connection
-	redial   backoff
-	fetch    fetch
-	views    map[uint64]*directory.View
-	offset   time.Duration // of the network's time against this machine's clock
+	guards    *guards
+	clock     mixing.Clock
+	slot      time.Duration
+	outbox    *mixing.Outbox
+	maxLoss   float64
+	expires   map[mail.ParcelID]uint64
+	pending   map[sphinx.ReplyID]*pending
+	forgotten uint64 // packets that left pending without an answer
+	prepared  *prepared
+	ack       *uint32
+	conn      *connection
+	redial    backoff
+	fetch     fetch
+	views     map[uint64]*directory.View
+	offset    time.Duration // of the network's time against this machine's clock
 
 	mu     sync.Mutex
 	public published

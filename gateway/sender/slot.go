@@ -26,6 +26,7 @@ type pending struct {
 	keys   sphinx.ReplyKeys
 	choice mixing.Choice
 	ticket mixing.Ticket
+	due    time.Time // when it counts as lost
 	drop   time.Time // when the keys are forgotten
 }
 
@@ -54,7 +55,7 @@ func (s *Sender) sendSlot(now time.Time) {
 	due := s.networkTime(now).Add(p.life + slack(s.slot))
 	s.pending[p.reply] = &pending{
 		keys: p.keys, choice: p.choice, ticket: s.outbox.Sent(p.choice, due),
-		drop: due.Add(forgetAfter * slack(s.slot)),
+		due: due, drop: due.Add(forgetAfter * slack(s.slot)),
 	}
 	s.guards.ExitFailing.failed(s.epoch(now)) // until it answers
 	s.countSent(p.choice.Kind)
@@ -80,6 +81,7 @@ func (s *Sender) afterSlot(now time.Time) {
 	for id, p := range s.pending {
 		if s.networkTime(now).After(p.drop) {
 			delete(s.pending, id)
+			s.forgotten++
 		}
 	}
 	s.prepare(now)

@@ -27,6 +27,7 @@ type Status struct {
 	Stray       uint64   `json:"replies_unrecognised"`   //
 	Lost        int      `json:"packets_lost"`           // of the last RecentOf whose fate is known
 	RecentOf    int      `json:"packets_lost_of"`        //
+	LostInAll   uint64   `json:"packets_lost_in_all"`    // answers that are overdue, or came when they were no longer awaited
 	Holding     bool     `json:"holding"`                // so many are lost that mail is held back
 	CanAccept   bool     `json:"can_accept"`             // the exit's key of the day is known
 	ClockOffset string   `json:"clock_offset,omitempty"` // how far this machine's clock is behind
@@ -92,6 +93,12 @@ func (s *Sender) publish(now time.Time) {
 	st.Slot = s.slot.String()
 	st.Lost, st.RecentOf = s.outbox.Loss()
 	st.Holding = s.outbox.Holding()
+	st.LostInAll = s.forgotten
+	for _, p := range s.pending {
+		if s.networkTime(now).After(p.due) {
+			st.LostInAll++
+		}
+	}
 	st.Epoch, st.Delay, st.Mixes = 0, "", nil
 	if v := s.newest(now); v != nil {
 		// Longer than all but one in a thousand packets with six such delays live.
