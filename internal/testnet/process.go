@@ -154,6 +154,40 @@ func (p *Process) Kill() {
 	}
 }
 
+// KillAll kills the process and all that it started (SIGKILL), at once, and waits
+// for it.
+func (p *Process) KillAll() {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	if r := p.unwanted(); r != nil {
+		_ = syscall.Kill(-r.group, syscall.SIGKILL)
+		<-r.ended
+		r.close()
+	}
+}
+
+// KillChildren kills what the process has started (SIGKILL) and waits until it
+// has ended by itself, as an exit must without its post office.
+func (p *Process) KillChildren() error {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	children := p.Children()
+	r := p.unwanted()
+	if r == nil || len(children) == 0 {
+		return fmt.Errorf("%s has no children", p.name)
+	}
+	for _, pid := range children {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	select {
+	case <-r.ended:
+		r.close()
+		return nil
+	case <-time.After(stopGrace):
+		return fmt.Errorf("%s went on for %v without its children", p.name, stopGrace)
+	}
+}
+
 // Pause freezes the process and all that it started; to the others it is a
 // machine that has fallen silent.
 func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }

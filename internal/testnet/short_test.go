@@ -14,4 +14,8 @@ const (
 	// killsAwaitFates says whether the gateway's last question about each mail is
 	// waited for.
 	killsAwaitFates = false
+
+	// killsHitAll says whether the kills must have struck mails in every state, and
+	// a delivery at its end.
+	killsHitAll = false
 )

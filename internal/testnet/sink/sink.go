@@ -36,7 +36,11 @@ const (
 	Defer      Mode = "defer"        // 450 4.2.0 to each recipient
 	HangUp     Mode = "hang up"      // takes the whole message, forgets it and closes without an answer
 	HangUpKept Mode = "hang up kept" // the same, but the message is kept
+	Slow       Mode = "slow"         // as Accept, but each message waits slowness for its answer
 )
+
+// slowness is how long Slow keeps a message that it has on disk before it says so.
+const slowness = time.Second
 
 // Names in a sink's directory.
 const (
@@ -50,7 +54,7 @@ type Received struct {
 	At       time.Time `json:"at"`       // when its last byte was there
 	From     string    `json:"from"`     // envelope sender
 	To       []string  `json:"to"`       // envelope recipients
-	Answered bool      `json:"answered"` // false: kept by HangUpKept
+	Answered bool      `json:"answered"` // false: kept by HangUpKept; one of Slow's may have lost its answer all the same
 	Path     string    `json:"-"`        // of the file with its bytes
 	Data     []byte    `json:"-"`        // its bytes, CRLF, as they came
 }
@@ -168,8 +172,11 @@ func (s *session) Data(r io.Reader) error {
 			return errStore
 		}
 	}
-	if mode == HangUp || mode == HangUpKept {
+	switch mode {
+	case HangUp, HangUpKept:
 		s.conn.Conn().Close()
+	case Slow:
+		time.Sleep(slowness)
 	}
 	return nil
 }

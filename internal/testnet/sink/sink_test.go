@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // start serves a new directory and returns it and the server's address.
@@ -74,13 +75,18 @@ func TestModes(t *testing.T) {
 		{Defer, 450, 0, false},
 		{HangUp, 0, 0, false},
 		{HangUpKept, 0, 1, false},
+		{Slow, 250, 1, true},
 	} {
 		t.Run(string(test.mode), func(t *testing.T) {
 			dir, address := start(t)
 			if err := SetMode(dir, test.mode); err != nil {
 				t.Fatal(err)
 			}
+			begin := time.Now()
 			err := smtp.SendMail(address, nil, "from@a.example", []string{"x@b.example"}, []byte(body))
+			if took := time.Since(begin); (took >= slowness) != (test.mode == Slow) {
+				t.Errorf("the answer took %v", took)
+			}
 			answer, isAnswer := errors.AsType[*textproto.Error](err)
 			switch {
 			case test.code == 250 && err != nil:
