@@ -93,6 +93,18 @@ func ParseMember(b []byte) (*Member, error) {
 
 // check validates every field and parses the keys.
 func (m *Member) check() (err error) {
+	if err := m.Check(); err != nil {
+		return err
+	}
+	if m.identity, err = parseIdentity(m.Identity); err != nil {
+		return err
+	}
+	m.link, err = parseLink(m.Link)
+	return err
+}
+
+// Check validates every field but the keys.
+func (m *Member) Check() error {
 	switch m.Role {
 	case RoleAuthority:
 		if m.Parameters == nil {
@@ -124,11 +136,7 @@ func (m *Member) check() (err error) {
 	if err := CheckAddress(m.Address); err != nil {
 		return fmt.Errorf("address: %w", err)
 	}
-	if m.identity, err = parseIdentity(m.Identity); err != nil {
-		return err
-	}
-	m.link, err = parseLink(m.Link)
-	return err
+	return nil
 }
 
 // CheckName accepts what can name a member: 1 to 32 of a-z, 0-9 and inner hyphens.

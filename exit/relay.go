@@ -33,19 +33,32 @@ type relay struct {
 	dial     func(ctx context.Context, network, address string) (net.Conn, error) // replaced in tests that have no network
 }
 
-func newRelay(r Relay) (*relay, error) {
+// Check refuses what cannot name a relay. It does not read the password.
+func (r Relay) Check() error {
 	setDefault(&r.TLS, "starttls")
-	setDefault(&r.Hello, "localhost")
-	host, _, err := net.SplitHostPort(r.Address)
-	if err != nil {
-		return nil, fmt.Errorf("the relay's address %q must be host:port", r.Address)
+	host, port, err := net.SplitHostPort(r.Address)
+	if err != nil || host == "" || port == "" {
+		return fmt.Errorf("the relay's address %q must be host:port", r.Address)
 	}
 	if r.TLS != "none" && r.TLS != "starttls" && r.TLS != "tls" {
-		return nil, fmt.Errorf("the relay's tls is %q: choose none, starttls or tls", r.TLS)
+		return fmt.Errorf("the relay's tls is %q: choose none, starttls or tls", r.TLS)
 	}
 	if strings.ContainsFunc(r.Hello, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return nil, errors.New("the relay's hello must be a host name")
+		return errors.New("the relay's hello must be a host name")
 	}
+	if ip := net.ParseIP(host); r.Username != "" && r.TLS == "none" && host != "localhost" && !ip.IsLoopback() {
+		return errors.New("the relay's password would cross the network in clear: set tls to starttls or tls")
+	}
+	return nil
+}
+
+func newRelay(r Relay) (*relay, error) {
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
+	setDefault(&r.TLS, "starttls")
+	setDefault(&r.Hello, "localhost")
+	host, _, _ := net.SplitHostPort(r.Address) // Check has done it
 	x := &relay{
 		Relay: r,
 		tls:   &tls.Config{ServerName: host},
@@ -53,9 +66,6 @@ func newRelay(r Relay) (*relay, error) {
 	}
 	if r.Username == "" {
 		return x, nil
-	}
-	if ip := net.ParseIP(host); r.TLS == "none" && host != "localhost" && !ip.IsLoopback() {
-		return nil, errors.New("the relay's password would cross the network in clear: set tls to starttls or tls")
 	}
 	text, err := config.Read(r.PasswordFile)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -60,17 +61,27 @@ func (f *memberFlags) add(cmd *cobra.Command) {
 	}
 }
 
-// create makes the directory, the keys and the public file of a member, and
-// returns the public file's path. conf is written as its configuration, last.
-func (f *memberFlags) create(dir, configName, heading string, conf any) (string, error) {
-	if !f.plain {
-		return "", katzenpost.CheckPlain("")
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// create makes the directory, the keys and the public file of a member, lets more
+// make what it needs besides, and returns the public file's path. conf is written
+// as its configuration, last: a directory that has one is whole. What people can
+// get wrong is looked at before anything is made.
+func (f *memberFlags) create(dir, configName, heading string, conf any, more func() error) (string, error) {
+	if err := f.member.Check(); err != nil {
 		return "", err
+	}
+	if f.bind != "" {
+		if err := directory.CheckAddress(f.bind); err != nil {
+			return "", fmt.Errorf("--bind: %w", err)
+		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, configName)); err == nil {
 		return "", fmt.Errorf("%s is in use already: choose another directory", dir)
+	}
+	if !f.plain {
+		return "", errors.New("this program keeps a member's keys unsealed in its directory, so whoever reads the disk can be this member; give --plain-keys to accept that")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
 	}
 	keys, err := katzenpost.CreateKeys(filepath.Join(dir, stateName))
 	if err != nil {
@@ -83,6 +94,9 @@ func (f *memberFlags) create(dir, configName, heading string, conf any) (string,
 	}
 	path := filepath.Join(dir, f.member.Name+".member")
 	if err := config.WriteFile(path, public, 0o644); err != nil {
+		return "", err
+	}
+	if err := more(); err != nil {
 		return "", err
 	}
 	var text bytes.Buffer
@@ -117,7 +131,7 @@ All authorities of a network must be given the same --epoch, --slot, --delay,
 			public, err := f.create(args[0], authorityFileName, "# A Sourdine directory authority.\n\n", authority.Config{
 				Name: f.member.Name, Address: f.member.Address, Bind: f.bind,
 				Network: networkFileName, Members: "members", State: stateName, KeysSeal: "plain",
-			})
+			}, func() error { return nil })
 			if err != nil {
 				return err
 			}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -90,6 +92,9 @@ func networkSignCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := listedAs(n, c, keys); err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
 			if err := n.AddSignature(keys.Identity); err != nil {
 				return err
 			}
@@ -102,6 +107,30 @@ func networkSignCommand() *cobra.Command {
 	}
 	configFlag(cmd, &path)
 	return cmd
+}
+
+// listedAs is an error if the network file says something else of this authority
+// than its configuration and keys do. That the authority is in it at all,
+// AddSignature checks.
+func listedAs(n *directory.Network, c *authority.Config, keys *katzenpost.Keys) error {
+	for _, m := range n.Authorities {
+		if !m.IdentityKey().Equal(keys.IdentityPublic) {
+			continue
+		}
+		for _, field := range []struct {
+			name          string
+			listed, wants string
+		}{{"name", m.Name, c.Name}, {"address", m.Address, c.Address}} {
+			if field.listed != field.wants {
+				return fmt.Errorf("this authority's %s is %s in it, and %s in the configuration: make the network again with its present public file, and do not sign this one",
+					field.name, field.listed, field.wants)
+			}
+		}
+		if !m.LinkKey().Equal(keys.LinkPublic) {
+			return errors.New("it gives this authority a link key that is not its own: do not sign it, and ask who made it")
+		}
+	}
+	return nil
 }
 
 func networkShowCommand() *cobra.Command {
@@ -125,11 +154,8 @@ func show(cmd *cobra.Command, n *directory.Network) {
 	fmt.Fprintf(out, "network      %s\n", n.Name)
 	fmt.Fprintf(out, "parameters   epoch %v, slot %v, delay %v at each of %d mixes, %s packets with %d bytes\n",
 		p.Epoch, p.Slot, p.Delay, p.Layers, p.Scheme, p.Payload)
-	for _, m := range n.Authorities {
-		fmt.Fprintf(out, "authority    %s at %s, run by %s\n", m.Name, m.Address, m.Operator)
-	}
-	for _, m := range n.Entries {
-		fmt.Fprintf(out, "entry        %s at %s, run by %s\n", m.Name, m.Address, m.Operator)
+	for _, m := range slices.Concat(n.Authorities, n.Entries) {
+		fmt.Fprintf(out, "%-12s %s at %s, run by %s, key %x\n", m.Role, m.Name, m.Address, m.Operator, m.ID())
 	}
 	signers := "nobody"
 	if s := n.Signers(); len(s) > 0 {

@@ -108,6 +108,9 @@ func nodeInitCommand() *cobra.Command {
 					From: from, Hold: time.Hour, Retry: 20 * time.Minute, Expiry: 120, MaxLoss: 0.2, Space: 1 << 30, Kept: 4 << 30,
 					Relay: relay, TLS: relayTLS, Hello: "localhost",
 				}
+				if err := c.Exit.relay().Check(); err != nil {
+					return err
+				}
 			default:
 				return fmt.Errorf("--role %q is none of mix, entry, exit", role)
 			}
@@ -118,19 +121,19 @@ func nodeInitCommand() *cobra.Command {
 					return err
 				}
 			}
-			public, err := f.create(dir, nodeFileName, "# A Sourdine node. Times are written 90s, 20m, 1h.\n\n", c)
+			public, err := f.create(dir, nodeFileName, "# A Sourdine node. Times are written 90s, 20m, 1h.\n\n", c, func() error {
+				if c.Exit != nil {
+					if _, err := exit.InitKeys(filepath.Join(dir, stateName, mailDir)); err != nil {
+						return err
+					}
+				}
+				if trusted == nil {
+					return nil
+				}
+				return config.WriteFile(filepath.Join(dir, networkFileName), trusted.Bytes(), 0o644)
+			})
 			if err != nil {
 				return err
-			}
-			if c.Exit != nil {
-				if _, err := exit.InitKeys(filepath.Join(dir, stateName, mailDir)); err != nil {
-					return err
-				}
-			}
-			if trusted != nil {
-				if err := config.WriteFile(filepath.Join(dir, networkFileName), trusted.Bytes(), 0o644); err != nil {
-					return err
-				}
 			}
 			printNode(cmd.OutOrStdout(), dir, public, f.member.Name, role, trusted)
 			return nil

@@ -30,6 +30,10 @@ type exitSection struct {
 	PasswordFile string        `toml:"relay_password_file,omitempty"`
 }
 
+func (e *exitSection) relay() exit.Relay {
+	return exit.Relay{Address: e.Relay, TLS: e.TLS, Hello: e.Hello, Username: e.User, PasswordFile: e.PasswordFile}
+}
+
 // mailDir is where, in a node's state directory, an exit's mail lies.
 const mailDir = "mail"
 
@@ -88,8 +92,7 @@ func serveMail(ctx context.Context, f *nodeFile, n *directory.Network, node *mix
 	e := f.Exit
 	office, err := exit.Open(exit.Config{
 		Dir: filepath.Join(f.State, mailDir), From: e.From,
-		Relay: exit.Relay{Address: e.Relay, TLS: e.TLS, Hello: e.Hello, Username: e.User, PasswordFile: e.PasswordFile},
-		Hold:  e.Hold, RetryMean: e.Retry, Expiry: e.Expiry, MaxSpace: e.Space, MaxKept: e.Kept,
+		Relay: e.relay(), Hold: e.Hold, RetryMean: e.Retry, Expiry: e.Expiry, MaxSpace: e.Space, MaxKept: e.Kept,
 	}, func() uint64 { return n.Epoch(time.Now()) }, log)
 	if err != nil {
 		return err
