@@ -137,12 +137,14 @@ All authorities of a network must be given the same --epoch, --slot, --delay,
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), `Made the authority %s in %s.
 
+Its key, for others to compare in what they are given:
+  %x
 Give its public file to the other authorities:
   %s
 When the network file is made and signed, put it at %s, admit the
 nodes with `+"`sourdine authority admit`"+`, and start:
   sourdine authority -c %s
-`, f.member.Name, args[0], public, filepath.Join(args[0], networkFileName), filepath.Join(args[0], authorityFileName))
+`, f.member.Name, args[0], f.member.ID(), public, filepath.Join(args[0], networkFileName), filepath.Join(args[0], authorityFileName))
 			return nil
 		},
 	}

@@ -135,7 +135,7 @@ func nodeInitCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			printNode(cmd.OutOrStdout(), dir, public, f.member.Name, role, trusted)
+			printNode(cmd.OutOrStdout(), dir, public, &f.member, trusted)
 			return nil
 		},
 	}
@@ -150,11 +150,12 @@ func nodeInitCommand() *cobra.Command {
 	return cmd
 }
 
-func printNode(out io.Writer, dir, public, name, role string, trusted *directory.Network) {
-	fmt.Fprintf(out, "Made the %s %s in %s.\n\n", role, name, dir)
+func printNode(out io.Writer, dir, public string, m *directory.Member, trusted *directory.Network) {
+	fmt.Fprintf(out, "Made the %s %s in %s.\n\n", m.Role, m.Name, dir)
 	if trusted != nil {
 		fmt.Fprintf(out, "It is for the network %s; compare its fingerprint with what the network's people publish:\n  %s\n", trusted.Name, trusted.Fingerprint())
 	}
+	fmt.Fprintf(out, "Its key, for others to compare in what they are given:\n  %x\n", m.ID())
 	fmt.Fprintf(out, "Give its public file to every authority, who runs `sourdine authority admit` with it:\n  %s\n", public)
 	if trusted == nil {
 		fmt.Fprintf(out, "Put the signed network file at %s when there is one.\n", filepath.Join(dir, networkFileName))
