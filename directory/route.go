@@ -16,8 +16,10 @@ type Route struct {
 	Delay   time.Duration // all hops' delays together, there and back
 }
 
-// passing is the delay asked of the entry and the exit, which do not mix. A
-// stock node drops a packet with a delay of zero when it is busy.
+// passing is the delay asked, in milliseconds, of the entry and the exit on the way
+// there, which do not mix. A stock node drops a packet with a delay of zero when it
+// is busy. An exit answers at a moment of its own, whatever it is asked
+// (mixnode/handler.go), and an entry has nothing to wait for with a reply.
 const passing = 1
 
 // Route draws a way from entry to exit and back to client: a mix of each layer

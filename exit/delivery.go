@@ -18,10 +18,13 @@ import (
 const (
 	concurrency  = 4               // transactions at a time
 	lookInterval = 5 * time.Second // between looks at what is due, the epoch and the day
-	tellInterval = time.Hour       // between reports of trouble
+	tellInterval = time.Hour       // between reports of trouble, at fixed moments: one right after an attempt would tell when that was
 	sweepBatch   = 100             // parcels in one transaction of sweep
 	maxDoublings = 4               // of the mean time between retries
 )
+
+// firstTell is how long after the start of Run the first report of trouble is.
+const firstTell = 10 * time.Minute
 
 // job is one recipient whose time has come.
 type job struct {
@@ -42,15 +45,16 @@ func (o *Office) Run(ctx context.Context) error {
 		finished = make(chan job, concurrency) // room for all: no worker waits for the loop
 		tick     = time.NewTicker(lookInterval)
 		kept     date
-		told     time.Time
+		told     = time.Now().Add(firstTell - tellInterval)
 	)
 	defer workers.Wait()
 	defer cancel() // before the workers are waited for, whatever the reason to return
 	defer tick.Stop()
 	for {
 		kept = o.maintain(kept)
-		if time.Since(told) >= tellInterval && o.tell() {
-			told = time.Now()
+		if time.Since(told) >= tellInterval {
+			o.tell()
+			told = told.Add(tellInterval)
 		}
 		for len(busy) < concurrency {
 			j, ok, err := o.nextDue(busy)
@@ -340,9 +344,8 @@ func (o *Office) end(w *writer, id mail.ParcelID) (expired uint64) {
 	return expired
 }
 
-// tell logs what the operator should know, in counts, and reports whether there
-// was anything.
-func (o *Office) tell() bool {
+// tell logs what the operator should know, in counts.
+func (o *Office) tell() {
 	o.telling.Lock()
 	all := o.trouble
 	o.trouble = map[string]trouble{}
@@ -350,7 +353,6 @@ func (o *Office) tell() bool {
 	for doing, t := range all {
 		o.log.Warn("the exit had trouble "+doing, "times", t.times, "last", t.last)
 	}
-	return len(all) > 0
 }
 
 // exponential draws an exponentially distributed duration that nobody can

@@ -491,6 +491,26 @@ func TestDiskFullAtTheAnswer(t *testing.T) {
 	})
 }
 
+// TestTroubleIsToldByTheClock: what went wrong is logged at moments that do not
+// depend on when that was.
+func TestTroubleIsToldByTheClock(t *testing.T) {
+	atDesk(t, func(c *Config) { c.Hold, c.RetryMean = time.Nanosecond, time.Minute }, func(d *desk) {
+		d.server.set(func(s *server) { s.onDial = func() error { return errors.New("refused") } })
+		stop := d.run()
+		defer stop()
+		time.Sleep(firstTell + 2*lookInterval) // nothing to tell yet
+		d.post(d.seal(d.parcel(100, ana)))
+		time.Sleep(tellInterval - 3*lookInterval)
+		if d.server.sessions == 0 || d.log.Len() != 0 {
+			t.Errorf("after %d sessions the log says %q", d.server.sessions, d.log)
+		}
+		time.Sleep(3 * lookInterval)
+		if !strings.Contains(d.log.String(), "using the mail server") {
+			t.Errorf("the operator was not told: %q", d.log)
+		}
+	})
+}
+
 func TestStop(t *testing.T) {
 	tests := []struct {
 		name    string

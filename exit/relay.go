@@ -145,10 +145,17 @@ func (s *session) login(r *relay) (err error) {
 }
 
 // discreet says at which stage a session failed, in words of ours, the
-// network's or the certificate check's, but never the server's.
+// network's or the certificate check's, but never the server's, and without the
+// address of either side.
 func discreet(stage string, err error) error {
 	if answer, ok := errors.AsType[*smtp.SMTPError](err); ok {
 		return fmt.Errorf("%s: the server answered with code %d", stage, answer.Code)
+	}
+	if cause, ok := errors.AsType[*net.DNSError](err); ok {
+		return fmt.Errorf("%s: looking up the server's name: %s", stage, cause.Err)
+	}
+	if cause, ok := errors.AsType[*net.OpError](err); ok {
+		return fmt.Errorf("%s: %w", stage, cause.Err)
 	}
 	if cause, ok := errors.AsType[net.Error](err); ok {
 		return fmt.Errorf("%s: %w", stage, cause)

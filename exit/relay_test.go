@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -231,6 +232,22 @@ func TestBeginFails(t *testing.T) {
 	s.end()
 	if all := <-heard; strings.Contains(all, "\r\n.\r\n") || strings.Contains(all, "QUIT") || !strings.Contains(all, "0123456789") {
 		t.Errorf("the server heard the message's end, or nothing of it: %d bytes", len(all))
+	}
+}
+
+// TestDiscreet: an error for the log names no address and no word of a server.
+func TestDiscreet(t *testing.T) {
+	refused := os.NewSyscallError("connect", syscall.ECONNREFUSED)
+	for want, err := range map[string]error{
+		"connecting: connect: connection refused": &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 9), Port: 25}, Err: refused},
+		"connecting: looking up the server's name: no such host": &net.OpError{Op: "dial", Net: "tcp",
+			Err: &net.DNSError{Err: "no such host", Name: "relay.example", Server: "192.0.2.53:53"}},
+		"connecting: the server answered with code 554":                       withText(554, "go away, 192.0.2.1"),
+		"connecting: the server broke off, or does not offer what this needs": errors.New("unexpected word: 192.0.2.1"),
+	} {
+		if got := discreet("connecting", err).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
