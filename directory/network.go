@@ -194,6 +194,19 @@ func (n *Network) AddSignature(key sign.PrivateKey) error {
 	return errors.New("this authority is not one of the network's: make the network again with its public file")
 }
 
+// Merge takes over the good signatures of a copy of the same file.
+func (n *Network) Merge(copy *Network) error {
+	if !bytes.Equal(n.text, copy.text) {
+		return fmt.Errorf("its text differs: its fingerprint is %s, not %s", copy.Fingerprint(), n.Fingerprint())
+	}
+	for _, a := range n.Authorities {
+		if signedBy(copy.text, copy.sigs, a.identity) {
+			n.sigs[a.ID()] = copy.sigs[a.ID()]
+		}
+	}
+	return nil
+}
+
 // Signers names the authorities whose signatures are good.
 func (n *Network) Signers() []string {
 	var names []string

@@ -99,10 +99,10 @@ func (e *ExitInfo) Check() error {
 		return errors.New("from is not an address")
 	case e.Expiry == 0 || e.Expiry > maxExpiry:
 		return fmt.Errorf("expiry is not between 1 and %d epochs", maxExpiry)
-	case e.Hold <= 0 || e.Hold > maxHold:
-		return fmt.Errorf("hold is not more than 0 and at most %v", maxHold)
-	case e.MaxLoss <= 0 || e.MaxLoss > 1:
-		return errors.New("max_loss is not a share above 0 and at most 1")
+	case e.Hold < time.Millisecond || e.Hold > maxHold: // the descriptor's unit
+		return fmt.Errorf("hold is not between 1ms and %v", maxHold)
+	case !(e.MaxLoss >= 0.0005 && e.MaxLoss <= 1): // else the descriptor would say 0
+		return errors.New("max_loss is not a share between 0.0005 and 1")
 	}
 	return nil
 }

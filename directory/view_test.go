@@ -2,6 +2,7 @@ package directory_test
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -142,6 +143,35 @@ func view(t *testing.T) *directory.View {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// What an exit may promise is what its descriptor can say.
+func TestExitInfoCheck(t *testing.T) {
+	good := newFake(t).Info
+	for name, test := range map[string]struct {
+		change func(*directory.ExitInfo)
+		want   string // part of the error; "": good
+	}{
+		"as it is":       {func(*directory.ExitInfo) {}, ""},
+		"least hold":     {func(e *directory.ExitInfo) { e.Hold = time.Millisecond }, ""},
+		"hold too short": {func(e *directory.ExitInfo) { e.Hold = time.Millisecond - 1 }, "hold"},
+		"hold too long":  {func(e *directory.ExitInfo) { e.Hold = 1000 * time.Hour }, "hold"},
+		"least loss":     {func(e *directory.ExitInfo) { e.MaxLoss = 0.0005 }, ""},
+		"loss too small": {func(e *directory.ExitInfo) { e.MaxLoss = 0.0004 }, "max_loss"},
+		"loss too large": {func(e *directory.ExitInfo) { e.MaxLoss = 1.01 }, "max_loss"},
+		"no loss at all": {func(e *directory.ExitInfo) { e.MaxLoss = math.NaN() }, "max_loss"},
+		"expiry":         {func(e *directory.ExitInfo) { e.Expiry = 0 }, "expiry"},
+	} {
+		e := good
+		test.change(&e)
+		err := e.Check()
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if m := e.Advertise(); err == nil && (m["hold_ms"] == uint64(0) || m["max_loss_permille"] == uint64(0)) {
+			t.Errorf("%s: advertised as %v", name, m)
+		}
+	}
 }
 
 func TestMeets(t *testing.T) {

@@ -19,7 +19,7 @@ func networkCommand() *cobra.Command {
 		Use:   "network",
 		Short: "Make, sign and show the file that says what a network is",
 	}
-	cmd.AddCommand(networkMakeCommand(), networkSignCommand(), networkShowCommand())
+	cmd.AddCommand(networkMakeCommand(), networkSignCommand(), networkMergeCommand(), networkShowCommand())
 	return cmd
 }
 
@@ -107,6 +107,34 @@ func networkSignCommand() *cobra.Command {
 	}
 	configFlag(cmd, &path)
 	return cmd
+}
+
+func networkMergeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "merge FILE COPY...",
+		Short: "Gather in a network file the signatures of copies that were signed apart",
+		Args:  cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := readNetwork(args[0])
+			if err != nil {
+				return err
+			}
+			for _, path := range args[1:] {
+				signed, err := readNetwork(path)
+				if err != nil {
+					return err
+				}
+				if err := n.Merge(signed); err != nil {
+					return fmt.Errorf("%s: %w", path, err)
+				}
+			}
+			if err := config.WriteFile(args[0], n.Bytes(), 0o644); err != nil {
+				return err
+			}
+			show(cmd, n)
+			return nil
+		},
+	}
 }
 
 // listedAs is an error if the network file says something else of this authority

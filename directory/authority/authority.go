@@ -86,6 +86,9 @@ func (c *Config) Admit(file []byte) (*directory.Member, error) {
 	if m.Role == directory.RoleAuthority {
 		return nil, fmt.Errorf("%s is an authority: authorities are fixed by the network file", m.Name)
 	}
+	if err := c.checkLayer(m); err != nil {
+		return nil, err
+	}
 	admitted, err := c.admitted()
 	if err != nil {
 		return nil, err
@@ -99,6 +102,26 @@ func (c *Config) Admit(file []byte) (*directory.Member, error) {
 		return nil, err
 	}
 	return m, files.WriteFile(filepath.Join(c.Members, m.Name+memberSuffix), file, 0o600)
+}
+
+// checkLayer refuses a mix of a layer that the network does not have. Before there
+// is a network file, vote does.
+func (c *Config) checkLayer(m *directory.Member) error {
+	b, err := files.Read(c.Network)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	n, err := directory.ParseNetwork(b)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Network, err)
+	}
+	if m.Layer > n.Parameters.Layers {
+		return fmt.Errorf("%s is of layer %d, the network has %d", m.Name, m.Layer, n.Parameters.Layers)
+	}
+	return nil
 }
 
 // admitted returns the admitted members by name.
@@ -128,17 +151,19 @@ func (c *Config) admitted() ([]*directory.Member, error) {
 	return list, nil
 }
 
-// Run votes until ctx ends. The engine gives up when a vote cannot be made: when
-// too few nodes published themselves for an epoch, or the machine slept through
-// one (state.reveal in authority/voting/server/state.go). It is then started
-// anew, and joins the next vote; one that does not live for an epoch is an error.
+// Run votes until ctx ends. The engine gives up when it has no vote of its own to
+// reveal, a quarter into an epoch: when too few nodes published themselves, or the
+// machine slept through the moment before (state.reveal in
+// authority/voting/server/state.go). It is then started anew, and joins the next
+// epoch's vote. An engine joins in an epoch's first eighth or waits for the next
+// epoch, so one that lives less than the eighth between ended for another reason.
 func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger) error {
 	for {
 		started := time.Now()
 		if err := c.vote(ctx, n, log); err != nil || ctx.Err() != nil {
 			return err
 		}
-		if time.Since(started) < n.Parameters.Epoch {
+		if time.Since(started) < n.Parameters.Epoch/8 {
 			return errors.New("the voting engine ended by itself soon after its start; look at the disk and at the clock, then start the authority again")
 		}
 		log.Warn("the voting engine ended by itself, and is started anew", "authority", c.Name)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -48,7 +49,8 @@ type running struct {
 // exit waits for its post office (mixnode, stopTimeout, 25 s).
 const stopGrace = 30 * time.Second
 
-// orphans are what earlier lives started and what still runs.
+// orphans are what earlier lives started and what still runs. A number that the
+// kernel has given to others since is told by their command.
 func (p *Process) orphans() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,7 +58,11 @@ func (p *Process) orphans() []int {
 	for _, g := range p.groups {
 		left = append(left, groupMembers(g)...)
 	}
-	return left
+	return slices.DeleteFunc(left, func(pid int) bool {
+		command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		first, _, _ := strings.Cut(string(command), "\x00")
+		return err != nil || filepath.Base(first) != filepath.Base(p.program.binary)
+	})
 }
 
 // Name returns the process's name.
