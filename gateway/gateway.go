@@ -20,6 +20,7 @@ import (
 	"codeberg.org/sourdine/sourdine/internal/keyring"
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mixing"
+	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
 // Labels under which things are sealed to the user or recognised.
@@ -47,12 +48,22 @@ type Gateway struct {
 	network *directory.Network
 	ring    *keyring.Ring
 	queue   *queue.Queue
-	sender  *sender.Sender
+	sender  outlet
 	size    int // of a request
 	log     *slog.Logger
 
-	exitExpiry func() uint64    // epochs that the exit lets a mail live; 0: not known
-	now        func() time.Time // the network's time
+	exitChanged chan struct{} // wakes tend
+}
+
+// outlet is what the gateway needs of its [sender.Sender], whose methods these are.
+type outlet interface {
+	Add(context.Context, sender.Parcel) error
+	Remove(context.Context, mail.ParcelID)
+	Sealing() (sender.Sealing, error)
+	Exit() (id sphinx.NodeID, ok bool)
+	ExitExpiry() uint64
+	Now() time.Time
+	Status() sender.Status
 }
 
 // spareThreads is how many more goroutines run at once than there are processors.
@@ -64,7 +75,7 @@ const spareThreads = 2
 // Run runs the gateway until ctx ends.
 func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger) (err error) {
 	runtime.GOMAXPROCS(runtime.NumCPU() + spareThreads)
-	g := &Gateway{cfg: c, network: n, size: n.Parameters.Payload, log: log}
+	g := &Gateway{cfg: c, network: n, size: n.Parameters.Payload, log: log, exitChanged: make(chan struct{}, 1)}
 	if g.ring, err = c.Keyring(); err != nil {
 		return err
 	}
@@ -72,14 +83,14 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 		return err
 	}
 	defer func() { err = errors.Join(err, g.queue.Close()) }()
-	g.sender, err = sender.New(sender.Config{
+	send, err := sender.New(sender.Config{
 		Network: n, Floors: c.Floors, Guards: filepath.Join(c.dir, guardsName),
 		Resend: c.Resend, Window: lossWindow, Store: g, Log: log,
 	})
 	if err != nil {
 		return err
 	}
-	g.exitExpiry, g.now = g.sender.ExitExpiry, g.sender.Now
+	g.sender = send
 	certificate, _, err := submission.Certificate(c.dir)
 	if err != nil {
 		return err
@@ -99,7 +110,7 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	parts := map[string]func(context.Context) error{
-		"sender": g.sender.Run, "submission": smtp.Serve, "control": control, "queue": g.tend,
+		"sender": send.Run, "submission": smtp.Serve, "control": control, "queue": g.tend,
 	}
 	ended := make(chan error, len(parts))
 	for name, run := range parts {
@@ -123,22 +134,22 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 // accept takes responsibility for a submitted mail: when it returns nil, the
 // mail is sealed and on disk.
 func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
-	key, exit, now, err := g.sender.SealingKey()
+	by, err := g.sender.Sealing()
 	if errors.Is(err, sender.ErrNoKey) {
 		return &submission.Temporary{Code: 451, Enhanced: [3]int{4, 4, 1}, Text: err.Error()}
 	}
 	if err != nil {
 		return err
 	}
-	life := min(g.cfg.Expiry, exit.Expiry)
+	life := min(g.cfg.Expiry, by.Info.Expiry)
 	parcel := &mail.Parcel{
-		Expires:    g.network.Epoch(now) + life,
-		Date:       uint32(now.Unix() / 86400),
+		Expires:    g.network.Epoch(by.Now) + life,
+		Date:       uint32(by.Now.Unix() / 86400),
 		Recipients: l.Recipients,
 		Message:    *l.Message,
 	}
 	rand.Read(parcel.MessageID[:])
-	sealed, err := mail.SealParcel(parcel, key, g.size)
+	sealed, err := mail.SealParcel(parcel, by.Key, g.size)
 	if refusal, ok := errors.AsType[*mail.Refusal](err); ok {
 		return &submission.Permanent{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: refusal.Reason}
 	}
@@ -150,8 +161,8 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 		return err
 	}
 	m := queue.Mail{
-		ID: sealed.ID, Key: sealed.Key, Expires: sealed.Expires, Fragments: sealed.Fragments(g.size),
-		Queries: g.moments(now, parcel.Expires, life, sealed.Fragments(g.size), exit.Hold),
+		ID: sealed.ID, Exit: by.Exit, Key: sealed.Key, Expires: sealed.Expires, Fragments: sealed.Fragments(g.size),
+		Queries: g.moments(by.Now, parcel.Expires, life, sealed.Fragments(g.size), by.Info.Hold),
 		State:   mail.StateUnknown, Waiting: len(l.Recipients),
 		Card: card, Tag: l.Key.Tag(tagLabel, l.Digest[:]),
 	}
@@ -185,7 +196,7 @@ func (g *Gateway) moments(now time.Time, expires, life uint64, fragments int, ho
 
 // told is for how many epochs beyond a mail's expiry the exit surely still knows
 // it: at least as long as for the life that a mail is given now.
-func (g *Gateway) told() uint64 { return mail.Memory(min(g.cfg.Expiry, g.exitExpiry())) }
+func (g *Gateway) told() uint64 { return mail.Memory(min(g.cfg.Expiry, g.sender.ExitExpiry())) }
 
 func (g *Gateway) card(l *submission.Letter) ([]byte, error) {
 	card := Card{Subject: l.Message.Subject}
@@ -206,7 +217,7 @@ func toSend(m *queue.Mail) sender.Parcel {
 			ID: mixing.ID(m.ID), Fragments: m.Fragments, Have: m.Have,
 			Complete: responsible(m.State), Queries: m.Queries,
 		},
-		Expires: m.Expires,
+		Exit: m.Exit, Expires: m.Expires,
 	}
 }
 
@@ -232,7 +243,7 @@ func (g *Gateway) Answered(r *mail.Reply) {
 		if m.Final || (responsible(m.State) && !responsible(r.State)) {
 			return // an answer that others overtook
 		}
-		epoch := g.network.Epoch(g.now())
+		epoch := g.network.Epoch(g.sender.Now())
 		late := epoch > m.Expires && epoch <= m.Expires+g.told()
 		if late && !responsible(m.State) && !responsible(r.State) {
 			// The exit still knows what it had, and takes nothing any more: this
@@ -257,7 +268,7 @@ func (g *Gateway) Answered(r *mail.Reply) {
 				m.Results = g.sealResults(r.Results)
 			}
 		}
-		m.Queries = after(m.Queries, g.now())
+		m.Queries = after(m.Queries, g.sender.Now())
 	})
 	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		g.log.Error("storing a mail's state failed", "error", err)
@@ -293,9 +304,13 @@ func (g *Gateway) sealResults(results []mail.Result) []byte {
 	return b
 }
 
-// ExitGone implements sender.Store: no other exit may have these mails, which
-// the one that is gone may have delivered.
-func (g *Gateway) ExitGone() { g.giveUp(func(*queue.Mail) bool { return true }) }
+// ExitChanged implements sender.Store.
+func (g *Gateway) ExitChanged() {
+	select {
+	case g.exitChanged <- struct{}{}:
+	default: // tend has yet to look at the change before
+	}
+}
 
 // giveUp ends every open mail that which picks, its fate unknown, and returns
 // their ids.
@@ -323,36 +338,58 @@ func (g *Gateway) giveUp(which func(*queue.Mail) bool) (ended []mail.ParcelID) {
 // expiry, for its user to see, in terms of the time a mail may live.
 const remembered = 6
 
-// tend hands the stored mails to the sender, and once an epoch ends those whose
-// fate will not be known and forgets those that ended long ago.
+// tend hands the stored mails to the sender. When the exit has changed, and once an
+// epoch, it ends those whose fate will not be known, and forgets those that ended
+// long ago.
 func (g *Gateway) tend(ctx context.Context) error {
-	mails, err := g.queue.All()
-	if err != nil {
-		return err
-	}
-	for i := range mails {
-		if !mails[i].Final {
-			if g.sender.Add(ctx, toSend(&mails[i])) != nil {
-				return nil
-			}
-		}
-	}
 	tick := time.NewTicker(g.network.Parameters.Epoch)
 	defer tick.Stop()
-	for {
+	for handOver, ticked := true, false; ; {
+		g.endLost(ctx, ticked)
+		if exit, ok := g.sender.Exit(); handOver && ok {
+			mails, err := g.queue.All()
+			if err != nil {
+				return err
+			}
+			for i := range mails {
+				if !mails[i].Final && mails[i].Exit == exit && g.sender.Add(ctx, toSend(&mails[i])) != nil {
+					return nil
+				}
+			}
+			handOver = false
+		}
+		ticked = false
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-g.exitChanged:
 		case <-tick.C:
+			ticked = true
+			g.forgetOld()
 		}
-		epoch := g.network.Epoch(g.now())
-		for _, id := range g.giveUp(func(m *queue.Mail) bool { return epoch > m.Expires+mail.Memory(g.cfg.Expiry) }) {
-			g.sender.Remove(ctx, id)
-		}
-		if keep := remembered * g.cfg.Expiry; epoch > keep {
-			if _, err := g.queue.ForgetBefore(epoch - keep); err != nil {
-				g.log.Error("forgetting old mails failed", "error", err)
-			}
+	}
+}
+
+// endLost ends the open mails whose fate will not be known: those of an exit that is
+// no longer this gateway's, since no other may have what it may have delivered; and,
+// if old, those that the exit no longer remembers. It looks at the whole queue each
+// time, so it does not matter when the gateway was killed, or which change it was
+// not told.
+func (g *Gateway) endLost(ctx context.Context, old bool) {
+	epoch := g.network.Epoch(g.sender.Now())
+	exit, known := g.sender.Exit()
+	for _, id := range g.giveUp(func(m *queue.Mail) bool {
+		return known && m.Exit != exit || old && epoch > m.Expires+mail.Memory(g.cfg.Expiry)
+	}) {
+		g.sender.Remove(ctx, id)
+	}
+}
+
+func (g *Gateway) forgetOld() {
+	epoch := g.network.Epoch(g.sender.Now())
+	if keep := remembered * g.cfg.Expiry; epoch > keep {
+		if _, err := g.queue.ForgetBefore(epoch - keep); err != nil {
+			g.log.Error("forgetting old mails failed", "error", err)
 		}
 	}
 }

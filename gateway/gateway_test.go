@@ -1,17 +1,86 @@
 package gateway
 
 import (
+	"context"
+	"crypto/hpke"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/gateway/queue"
+	"codeberg.org/sourdine/sourdine/gateway/sender"
 	"codeberg.org/sourdine/sourdine/internal/keyring"
 	"codeberg.org/sourdine/sourdine/mail"
+	"codeberg.org/sourdine/sourdine/mixing"
+	"codeberg.org/sourdine/sourdine/sphinx"
 )
+
+// outbox stands in for a sender.
+type outbox struct {
+	by      sender.Sealing
+	noKey   bool
+	ahead   time.Duration // of this machine's clock
+	added   []sender.Parcel
+	removed []mail.ParcelID
+	mu      sync.Mutex
+}
+
+func (o *outbox) Add(_ context.Context, p sender.Parcel) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.added = append(o.added, p)
+	return nil
+}
+
+func (o *outbox) Remove(_ context.Context, id mail.ParcelID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.removed = append(o.removed, id)
+}
+
+func (o *outbox) Sealing() (sender.Sealing, error) {
+	if o.noKey {
+		return sender.Sealing{}, sender.ErrNoKey
+	}
+	by := o.by
+	by.Now = o.Now()
+	return by, nil
+}
+
+func (o *outbox) Exit() (sphinx.NodeID, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.by.Exit, o.by.Exit != sphinx.NodeID{}
+}
+
+func (o *outbox) setExit(id sphinx.NodeID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.by.Exit = id
+}
+
+func (o *outbox) ExitExpiry() uint64    { return o.by.Info.Expiry }
+func (o *outbox) Now() time.Time        { return time.Now().Add(o.ahead) }
+func (o *outbox) Status() sender.Status { return sender.Status{CanAccept: !o.noKey, Entry: "e"} }
+
+// newOutbox has a sender that knows its exit and its key.
+func newOutbox(t *testing.T) *outbox {
+	t.Helper()
+	private, err := hpke.MLKEM768X25519().GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &outbox{by: sender.Sealing{
+		Key:  mail.NewDayKey(uint32(time.Now().Unix()/86400), private.PublicKey().Bytes()),
+		Exit: sphinx.NodeID{1}, Info: directory.ExitInfo{Expiry: 120, Hold: time.Hour},
+	}}
+}
 
 // newGateway makes a gateway without its sender and its door.
 func newGateway(t *testing.T) (*Gateway, *keyring.Key) {
@@ -31,7 +100,7 @@ func newGateway(t *testing.T) (*Gateway, *keyring.Key) {
 	}
 	t.Cleanup(func() { q.Close() })
 	return &Gateway{
-		cfg: &Config{Expiry: 120}, ring: ring, queue: q, size: 30_000, exitExpiry: func() uint64 { return 120 }, now: time.Now,
+		cfg: &Config{Expiry: 120}, ring: ring, queue: q, size: 30_000, sender: newOutbox(t), exitChanged: make(chan struct{}, 1),
 		network: &directory.Network{Parameters: directory.DefaultParameters()},
 		log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, key
@@ -150,6 +219,73 @@ func TestGiveUp(t *testing.T) {
 	if list[0].State != stateUnknown || list[1].State != stateAtExit {
 		t.Errorf("states %q and %q", list[0].State, list[1].State)
 	}
+}
+
+// put stores a mail that is sealed to this exit.
+func put(t *testing.T, g *Gateway, id byte, exit sphinx.NodeID) queue.Mail {
+	t.Helper()
+	m := queue.Mail{
+		ID: mail.ParcelID{id}, Exit: exit, Fragments: 1, Waiting: 1, Expires: g.network.Epoch(time.Now()) + 5,
+		State: mail.StateUnknown, Card: []byte("x"), Tag: [32]byte{id},
+	}
+	if _, _, err := g.queue.Put(m, make([]byte, mail.FragmentCapacity(g.size))); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// states returns the states of the mails by the first byte of their ids.
+func states(t *testing.T, g *Gateway) map[string]string {
+	t.Helper()
+	list, err := g.entries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := map[string]string{}
+	for _, e := range list {
+		states[e.ID[:2]] = e.State
+	}
+	return states
+}
+
+// No mail goes to another exit than its own, whenever the gateway was killed and
+// whatever it was not told: it ends, unknown, at the latest with the next epoch.
+func TestExitChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)))
+		g, _ := newGateway(t)
+		out := g.sender.(*outbox)
+		old, first, second := sphinx.NodeID{9}, sphinx.NodeID{1}, sphinx.NodeID{2}
+		out.setExit(sphinx.NodeID{}) // none is chosen yet: the file of guards was removed
+		put(t, g, 1, old)
+		put(t, g, 2, first)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- g.tend(ctx) }()
+		expect := func(when string, want map[string]string) {
+			t.Helper()
+			synctest.Wait()
+			if got := states(t, g); !maps.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", when, got, want)
+			}
+		}
+		expect("no exit yet", map[string]string{"01": stateQueued, "02": stateQueued})
+		out.setExit(first)
+		g.ExitChanged()
+		expect("exit chosen", map[string]string{"01": stateUnknown, "02": stateQueued})
+		if len(out.added) != 1 || out.added[0].ID != (mixing.ID{2}) || out.added[0].Exit != first {
+			t.Errorf("added %v, want the second mail alone", out.added)
+		}
+		put(t, g, 3, first) // its submission began before the change
+		out.setExit(second) // and nobody tells
+		put(t, g, 4, second)
+		time.Sleep(g.network.Parameters.Epoch)
+		expect("an epoch later", map[string]string{"01": stateUnknown, "02": stateUnknown, "03": stateUnknown, "04": stateQueued})
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // The state is asked for five times: never before the mail can have arrived, and

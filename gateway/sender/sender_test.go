@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/hpke"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +23,7 @@ import (
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/gateway/sender"
 	"codeberg.org/sourdine/sourdine/internal/fakenet"
+	"codeberg.org/sourdine/sourdine/internal/katzenpost"
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mixing"
 )
@@ -45,7 +48,8 @@ type world struct {
 	parcels  map[mail.ParcelID]mail.Sealed
 	arrived  map[mail.ParcelID]uint64 // at the exit, a bitmap
 	answered []mail.Reply             // what the store was told
-	gone     int
+	changes  int                      // of the exit
+	config   sender.Config
 	down     bool // the entry cannot be reached
 	conns    []net.Conn
 }
@@ -84,23 +88,36 @@ func newWorld(t *testing.T, seed uint64, change func(*fakenet.Network, *sender.C
 	if change != nil {
 		change(n, &cfg)
 	}
-	if w.sender, err = sender.New(cfg); err != nil {
-		t.Fatal(err)
+	w.config = cfg
+	w.run()
+	return w
+}
+
+// run starts the sender, or another one in place of one that has ended.
+func (w *world) run() {
+	w.t.Helper()
+	var err error
+	if w.sender, err = sender.New(w.config); err != nil {
+		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(w.t.Context())
 	w.cancel = cancel
 	go func() { w.done <- w.sender.Run(ctx) }()
-	return w
 }
 
 // stop ends the sender and everything in the network.
 func (w *world) stop() {
+	w.end()
+	time.Sleep(time.Hour) // replies under way
+}
+
+// end ends the sender and its connections.
+func (w *world) end() {
 	w.cancel()
 	if err := <-w.done; err != nil {
 		w.t.Error(err)
 	}
 	w.cut()
-	time.Sleep(time.Hour) // replies under way
 }
 
 func (w *world) dial(ctx context.Context, address string) (net.Conn, error) {
@@ -162,7 +179,7 @@ func (w *world) exit(request []byte) []byte {
 	return b
 }
 
-// Request, Answered and ExitGone implement sender.Store.
+// Request, Answered and ExitChanged implement sender.Store.
 func (w *world) Request(id mail.ParcelID, index int) (*mail.Request, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -179,24 +196,24 @@ func (w *world) Answered(r *mail.Reply) {
 	w.answered = append(w.answered, *r)
 }
 
-func (w *world) ExitGone() {
+func (w *world) ExitChanged() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.gone++
+	w.changes++
 }
 
 // write submits a mail of this many bytes.
 func (w *world) write(size int) mail.ParcelID {
 	w.t.Helper()
-	key, exit, now, err := w.sender.SealingKey()
+	by, err := w.sender.Sealing()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	p := &mail.Parcel{
-		Expires: w.net.Epoch(now) + exit.Expiry, Date: 1, Recipients: []mail.Address{"bob@example.org"},
+		Expires: w.net.Epoch(by.Now) + by.Info.Expiry, Date: 1, Recipients: []mail.Address{"bob@example.org"},
 		Message: mail.Message{Subject: "s", Body: strings.Repeat("x", size) + "\n"},
 	}
-	sealed, err := mail.SealParcel(p, key, w.net.Parameters.Payload)
+	sealed, err := mail.SealParcel(p, by.Key, w.net.Parameters.Payload)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -204,8 +221,8 @@ func (w *world) write(size int) mail.ParcelID {
 	w.parcels[sealed.ID] = sealed
 	w.mu.Unlock()
 	err = w.sender.Add(w.t.Context(), sender.Parcel{
-		Parcel:  mixing.Parcel{ID: mixing.ID(sealed.ID), Fragments: sealed.Fragments(w.net.Parameters.Payload)},
-		Expires: sealed.Expires,
+		Parcel: mixing.Parcel{ID: mixing.ID(sealed.ID), Fragments: sealed.Fragments(w.net.Parameters.Payload)},
+		Exit:   by.Exit, Expires: sealed.Expires,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -387,7 +404,7 @@ func TestSilence(t *testing.T) {
 				if st.PacketsSent != 0 || st.Protected || !strings.Contains(strings.Join(st.Reasons, " "), c.want) {
 					t.Errorf("%d packets sent, reasons %q; want none, and one with %q", st.PacketsSent, st.Reasons, c.want)
 				}
-				if _, _, _, err := w.sender.SealingKey(); !errors.Is(err, sender.ErrNoKey) {
+				if _, err := w.sender.Sealing(); !errors.Is(err, sender.ErrNoKey) {
 					t.Errorf("a mail could be sealed: %v", err)
 				}
 				w.stop()
@@ -445,6 +462,145 @@ func TestOlderConsensus(t *testing.T) {
 		time.Sleep(time.Hour)
 		if st := w.sender.Status(); st.PacketsSent != 0 || !strings.Contains(strings.Join(st.Reasons, " "), "older than one seen before") {
 			t.Errorf("%d packets sent, reasons %q", st.PacketsSent, st.Reasons)
+		}
+		w.stop()
+	})
+}
+
+// guardsFile is a file of guards that names an exit which is in no consensus, and
+// for how many epochs it has failed.
+func guardsFile(t *testing.T, epochs int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "guards.json")
+	text := fmt.Sprintf(`{"entry":"","exit":"%064x","exit_operator":"gone","exit_failing":{"epochs":%d,"last":1}}`, 99, epochs)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A parcel that is sealed to another exit is never sent: its store is told that the
+// exit has changed. A change is on the disk before anything is sealed to the new one.
+func TestExitChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		var path string
+		w := newWorld(t, 2, func(_ *fakenet.Network, c *sender.Config) {
+			path = guardsFile(t, 504) // one more is a week of epochs of 20 minutes
+			c.Guards = path
+		})
+		old, ok := w.sender.Exit()
+		if !ok || old[31] != 99 {
+			t.Fatalf("the exit is %x", old)
+		}
+		open := mixing.Parcel{ID: mixing.ID{1}, Fragments: 1}
+		if err := w.sender.Add(t.Context(), sender.Parcel{Parcel: open, Exit: old, Expires: 1 << 40}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		// The new choice cannot be written: the old one stays, and nothing is sent.
+		dir := filepath.Dir(path)
+		if err := os.Rename(dir, dir+"~"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if now, _ := w.sender.Exit(); now != old || w.changes != 0 {
+			t.Error("the exit changed before that was on the disk")
+		}
+		if st := w.sender.Status(); st.PacketsSent != 0 || !strings.Contains(strings.Join(st.Warnings, " "), "cannot be written") {
+			t.Errorf("%d packets sent; warnings %q", st.PacketsSent, st.Warnings)
+		}
+		if err := os.Rename(dir+"~", dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		now, _ := w.sender.Exit()
+		if b, err := os.ReadFile(path); err != nil || now == old || !strings.Contains(string(b), fmt.Sprintf("%x", now)) {
+			t.Errorf("the exit is %x; the file %q (%v)", now, b, err)
+		}
+		if w.changes != 1 {
+			t.Errorf("the store was told of %d changes, want 1", w.changes)
+		}
+		// One that was sealed before the change comes after it.
+		open.ID = mixing.ID{2}
+		if err := w.sender.Add(t.Context(), sender.Parcel{Parcel: open, Exit: old, Expires: 1 << 40}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if w.changes != 2 {
+			t.Errorf("the store was told %d times, want 2", w.changes)
+		}
+		if st := w.sender.Status(); st.PacketsSent == 0 || st.PacketsSent != st.CoverSent {
+			t.Errorf("%d packets sent, %d of them cover; want only cover", st.PacketsSent, st.CoverSent)
+		}
+		w.write(10)
+		time.Sleep(time.Hour)
+		if n := w.delivered(); n != 1 {
+			t.Errorf("%d mails delivered, want that of the new exit", n)
+		}
+		w.stop()
+	})
+}
+
+// An exit that comes under its entry's operator is not used any more.
+func TestExitBecomesTheEntrysOperators(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 2, func(n *fakenet.Network, _ *sender.Config) {
+			from := n.Epoch(time.Now()) + 2
+			n.Change = func(d *pki.Document) {
+				if d.Epoch >= from {
+					d.ServiceNodes[0].KaetzchenAdvertizedData[directory.Capability]["operator"] = "e"
+				}
+			}
+		})
+		time.Sleep(30 * time.Minute)
+		if st := w.sender.Status(); !st.Protected {
+			t.Fatalf("%v", st.Reasons)
+		}
+		time.Sleep(30 * time.Minute)
+		before := w.sender.Status()
+		time.Sleep(time.Hour)
+		st := w.sender.Status()
+		if st.PacketsSent != before.PacketsSent || !strings.Contains(strings.Join(st.Reasons, " "), "run by one operator") {
+			t.Errorf("%d packets sent; reasons %q", st.PacketsSent-before.PacketsSent, st.Reasons)
+		}
+		w.stop()
+	})
+}
+
+// An entry that takes every packet and returns none is changed before the exit is.
+func TestEntryThatDropsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		const epochs = 3 * 24 * 3 // three days; all but the last three are over
+		w := newWorld(t, 2, func(n *fakenet.Network, c *sender.Config) {
+			n.Drop = func(int) bool { return true }
+			id := n.Entries[0].ID()
+			keys, err := katzenpost.CreateKeys(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			other := &directory.Member{Role: directory.RoleEntry, Name: "other", Operator: "o", Address: "127.0.0.1:3"}
+			other.SetKeys(keys.IdentityPublic, keys.LinkPublic)
+			n.Entries = append(n.Entries, other)
+			c.Guards = filepath.Join(t.TempDir(), "guards.json")
+			text := fmt.Sprintf(`{"entry":"%x","entry_failing":{"epochs":%d,"last":1},"exit_failing":{"epochs":%[2]d,"last":1}}`, id, epochs-3)
+			if err := os.WriteFile(c.Guards, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		})
+		time.Sleep(50 * time.Minute)
+		if st := w.sender.Status(); st.Entry != "entry" {
+			t.Fatalf("changed to %s before three days had passed", st.Entry)
+		}
+		exit, _ := w.sender.Exit()
+		time.Sleep(time.Hour)
+		if st := w.sender.Status(); st.Entry != "other" {
+			t.Errorf("the entry is %s after three days without a reply", st.Entry)
+		}
+		if now, _ := w.sender.Exit(); now != exit {
+			t.Error("the exit changed first")
 		}
 		w.stop()
 	})

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"context"
 	cryptorand "crypto/rand"
 	"errors"
 	"time"
@@ -57,6 +58,7 @@ func (s *Sender) sendSlot(now time.Time) {
 		drop: due.Add(forgetAfter * slack(s.slot)),
 	}
 	s.guards.ExitFailing.failed(s.epoch(now)) // until it answers
+	defer s.entryFailed(now)                  // likewise
 	s.countSent(p.choice.Kind)
 }
 
@@ -182,16 +184,18 @@ func (s *Sender) reply(now time.Time, r *link.Reply) {
 	if final || !responsible && s.epoch(now) > s.expires[answer.Parcel] {
 		s.forget(answer.Parcel) // the exit takes nothing of it any more
 	}
-	s.tell(func(store Store) { store.Answered(answer) })
+	s.tell(func(_ context.Context, store Store) { store.Answered(answer) })
 }
 
-// tell passes something on to the goroutine that may wait for the disk. When that
-// is far behind, a disk that hangs, the news is dropped: a later query, or the next
-// consensus, brings it again.
-func (s *Sender) tell(news func(Store)) {
+// tell passes something on to the goroutine that may wait for the disk, and reports
+// whether it did: when that is far behind, a disk that hangs, the news is dropped,
+// and whoever tells must have another occasion.
+func (s *Sender) tell(n news) bool {
 	select {
-	case s.told <- news:
+	case s.told <- n:
+		return true
 	default:
+		return false
 	}
 }
 
@@ -211,17 +215,26 @@ func (s *Sender) learnKeys(keys []mail.SignedKey) {
 // ErrNoKey says that the exit has not answered yet, so nothing can be sealed.
 var ErrNoKey = errors.New("the network has not answered yet; it does within minutes when all is well: `sourdine status` says more")
 
-// SealingKey returns the exit's key of the day, the exit, and the network's time.
-func (s *Sender) SealingKey() (mail.DayKey, directory.ExitInfo, time.Time, error) {
+// Sealing is what a mail is sealed by, all of one moment.
+type Sealing struct {
+	Key  mail.DayKey   // the exit's of the day
+	Exit sphinx.NodeID // whose key that is
+	Info directory.ExitInfo
+	Now  time.Time // the network's
+}
+
+// Sealing returns what to seal a mail by, or ErrNoKey.
+func (s *Sender) Sealing() (Sealing, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now().Add(s.public.offset)
-	for _, k := range s.public.keys {
-		if k.Day == mailDay(now) && s.public.exitKnown {
-			return k, s.public.exit, now, nil
+	p := &s.public
+	now := time.Now().Add(p.offset)
+	for _, k := range p.keys {
+		if k.Day == mailDay(now) && p.exitKnown {
+			return Sealing{k, p.exitID, p.exit, now}, nil
 		}
 	}
-	return mail.DayKey{}, directory.ExitInfo{}, now, ErrNoKey
+	return Sealing{}, ErrNoKey
 }
 
 // mailDay is the UTC day of t, as mail counts days.

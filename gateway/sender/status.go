@@ -7,6 +7,7 @@ import (
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mixing"
+	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
 // Status is what a sender can say of itself. Counts are since its start.
@@ -40,11 +41,13 @@ type published struct {
 	link      error
 	view      error
 	consensus error
+	guards    error
 	skew      time.Duration
 	offset    time.Duration
-	exit      directory.ExitInfo
+	exitID    sphinx.NodeID      // in use; zero: none yet
+	exit      directory.ExitInfo // of its descriptor
 	exitKnown bool
-	keys      []mail.DayKey
+	keys      []mail.DayKey // of this exit
 }
 
 // Status returns what the sender can say of itself now.
@@ -74,6 +77,9 @@ func (s *Sender) Status() Status {
 		reason("%d of the last %d packets were lost, so mail is held back and only cover is sent", st.Lost, st.RecentOf)
 	}
 	st.Protected = len(st.Reasons) == 0
+	if p.guards != nil {
+		st.Warnings = append(st.Warnings, fmt.Sprintf("the choice of entry and exit cannot be written to the disk: %v", p.guards))
+	}
 	if p.offset != 0 {
 		st.ClockOffset = p.offset.Round(time.Second).String()
 		st.Warnings = append(st.Warnings, fmt.Sprintf("this machine's clock is %v behind the network's; set it", p.offset.Round(time.Second)))
@@ -116,14 +122,23 @@ func (s *Sender) setLink(err error) {
 func (s *Sender) setSkew(d time.Duration)   { s.set(func(p *published) { p.skew = d }) }
 func (s *Sender) setOffset(d time.Duration) { s.set(func(p *published) { p.offset = d }) }
 func (s *Sender) setConsensus(err error)    { s.set(func(p *published) { p.consensus = err }) }
-func (s *Sender) setExit(e directory.ExitInfo) {
+func (s *Sender) setGuards(err error)       { s.set(func(p *published) { p.guards = err }) }
+
+// setExit publishes what the descriptor of the exit in use says.
+func (s *Sender) setExit(e *directory.Exit) {
 	s.set(func(p *published) {
 		if p.exitKnown && !e.SigningKey.Equal(p.exit.SigningKey) {
 			p.keys = nil
 		}
-		p.exit, p.exitKnown = e, true
+		p.exit, p.exitKnown = e.ExitInfo, true
 	})
 }
+
+// setExitID publishes which exit is in use. What is known of another is forgotten.
+func (s *Sender) setExitID(id sphinx.NodeID) {
+	s.set(func(p *published) { p.exitID, p.exitKnown, p.keys = id, false, nil })
+}
+
 func (s *Sender) setView(err error) { s.set(func(p *published) { p.view = err }) }
 func (s *Sender) countMissed()      { s.set(func(p *published) { p.status.SlotsMissed++ }) }
 func (s *Sender) countStray()       { s.set(func(p *published) { p.status.Stray++ }) }
@@ -160,6 +175,13 @@ func (s *Sender) currentExit() (directory.ExitInfo, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.public.exit, s.public.exitKnown
+}
+
+// Exit returns the exit in use, or false before there is one.
+func (s *Sender) Exit() (id sphinx.NodeID, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.public.exitID, s.public.exitID != sphinx.NodeID{}
 }
 
 // ExitExpiry returns how many epochs the exit lets a mail live, or 0 before that
