@@ -184,14 +184,18 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 }
 
 // moments draws when a mail's state is asked for: from when it can be delivered
-// at the earliest until its expiry, life epochs away, and once soon after, while
-// the exit still tells.
+// at the earliest until its expiry, life epochs away, and once soon after, when
+// nothing more is taken of it whatever the clocks, and the exit still tells.
 func (g *Gateway) moments(now time.Time, expires, life uint64, fragments int, hold time.Duration) []time.Time {
 	p := g.network.Parameters
 	transit := time.Duration(fragments)*p.Slot + time.Duration(2*p.Layers)*p.Delay
 	end := directory.EpochStart(expires+1, p.Epoch)
-	grace := time.Duration(mail.Memory(life)) * p.Epoch / 2
-	return mixing.Moments(sender.NewRand(), now.Add(transit+hold/2), end, grace, questions)
+	over := sender.Tolerance(g.network)
+	grace := time.Duration(mail.Memory(life))*p.Epoch/2 - over
+	moments := mixing.Moments(sender.NewRand(), now.Add(transit+hold/2), end, grace, questions)
+	last := len(moments) - 1
+	moments[last] = moments[last].Add(over)
+	return moments
 }
 
 // told is for how many epochs beyond a mail's expiry the exit surely still knows
@@ -238,16 +242,15 @@ func (g *Gateway) Request(id mail.ParcelID, index int) (*mail.Request, error) {
 }
 
 // Answered implements sender.Store.
-func (g *Gateway) Answered(r *mail.Reply) {
-	err := g.queue.Update(r.Parcel, func(m *queue.Mail) {
+func (g *Gateway) Answered(r *mail.Reply, asked time.Time) (ended bool, err error) {
+	err = g.queue.Update(r.Parcel, func(m *queue.Mail) {
+		defer func() { ended = m.Final }()
 		if m.Final || (responsible(m.State) && !responsible(r.State)) {
 			return // an answer that others overtook
 		}
-		epoch := g.network.Epoch(g.sender.Now())
-		late := epoch > m.Expires && epoch <= m.Expires+g.told()
-		if late && !responsible(m.State) && !responsible(r.State) {
-			// The exit still knows what it had, and takes nothing any more: this
-			// mail never got there whole.
+		if !responsible(m.State) && !responsible(r.State) && r.State != mail.StateRefused && g.tooLate(m, asked) {
+			// The exit still knows what it had when it was asked, and takes nothing any
+			// more: this mail never got there whole.
 			m.Expired, m.Waiting, m.Final = m.Expired+m.Waiting, 0, true
 			return
 		}
@@ -270,9 +273,22 @@ func (g *Gateway) Answered(r *mail.Reply) {
 		}
 		m.Queries = after(m.Queries, g.sender.Now())
 	})
-	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+	if errors.Is(err, queue.ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
 		g.log.Error("storing a mail's state failed", "error", err)
 	}
+	return ended, err
+}
+
+// tooLate reports whether the answer to a packet that left at asked, and which is
+// there now, tells what an exit has of a mail that it takes nothing more of, and has
+// not forgotten yet. When the answer arrives says nothing: a packet that left in time
+// may be answered before the mail's last fragment is there.
+func (g *Gateway) tooLate(m *queue.Mail, asked time.Time) bool {
+	remembers := g.network.Epoch(g.sender.Now().Add(sender.Tolerance(g.network))) <= m.Expires+g.told()
+	return sender.Over(g.network, asked, m.Expires) && remembers
 }
 
 func tally(results []mail.Result) (waiting, delivered, failed, expired int) {

@@ -119,42 +119,47 @@ func TestAnswered(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		answers []mail.Reply
-		late    bool // the mail has expired
+		asked   time.Duration // after the end of the mail's life; 0: long before
+		arrived time.Duration // likewise
 		want    string
 		stored  int
 	}{
-		{"nothing yet", nil, false, stateQueued, 0},
-		{"one piece", []mail.Reply{first}, false, stateSending, 1},
-		{"what the newest answer says counts", []mail.Reply{first, second}, false, stateSending, 1},
-		{"forgotten", []mail.Reply{first, unknown}, false, stateQueued, 0},
-		{"complete", []mail.Reply{first, complete}, false, stateAtExit, 2},
-		{"an older answer comes late", []mail.Reply{complete, first, unknown}, false, stateAtExit, 2},
-		{"delivered", []mail.Reply{complete, done(mail.Delivered, mail.Delivered, "")}, false, stateDelivered, 2},
-		{"nothing undoes it", []mail.Reply{done(mail.Delivered, mail.Delivered, ""), unknown, complete}, false, stateDelivered, 2},
-		{"one failed", []mail.Reply{done(mail.Delivered, mail.Failed, "550 no such user")}, false, stateFailed, 2},
-		{"one expired", []mail.Reply{done(mail.Delivered, mail.Expired, "")}, false, stateExpired, 2},
-		{"refused", []mail.Reply{first, {State: mail.StateRefused, Reason: "no"}}, false, stateFailed, 1},
-		{"never got there whole", []mail.Reply{first, unknown}, true, stateExpired, 1},
-		{"expired at the exit", []mail.Reply{complete, done(mail.Expired, mail.Expired, "")}, true, stateExpired, 2},
+		{"nothing yet", nil, 0, 0, stateQueued, 0},
+		{"one piece", []mail.Reply{first}, 0, 0, stateSending, 1},
+		{"what the newest answer says counts", []mail.Reply{first, second}, 0, 0, stateSending, 1},
+		{"forgotten", []mail.Reply{first, unknown}, 0, 0, stateQueued, 0},
+		{"complete", []mail.Reply{first, complete}, 0, 0, stateAtExit, 2},
+		{"an older answer comes late", []mail.Reply{complete, first, unknown}, 0, 0, stateAtExit, 2},
+		{"delivered", []mail.Reply{complete, done(mail.Delivered, mail.Delivered, "")}, 0, 0, stateDelivered, 2},
+		{"nothing undoes it", []mail.Reply{done(mail.Delivered, mail.Delivered, ""), unknown, complete}, 0, 0, stateDelivered, 2},
+		{"one failed", []mail.Reply{done(mail.Delivered, mail.Failed, "550 no such user")}, 0, 0, stateFailed, 2},
+		{"one expired", []mail.Reply{done(mail.Delivered, mail.Expired, "")}, 0, 0, stateExpired, 2},
+		{"refused", []mail.Reply{first, {State: mail.StateRefused, Reason: "no"}}, 0, 0, stateFailed, 1},
+		{"never got there whole", []mail.Reply{first}, time.Hour, time.Hour, stateExpired, 0},
+		{"not there at all", []mail.Reply{unknown}, time.Hour, time.Hour, stateExpired, 0},
+		{"answered late, asked in time", []mail.Reply{first}, -time.Minute, time.Hour, stateSending, 1},
+		{"perhaps in time by the exit's clock", []mail.Reply{first}, time.Minute, time.Hour, stateSending, 1},
+		{"perhaps forgotten", []mail.Reply{unknown}, time.Hour, 30 * time.Hour, stateQueued, 0},
+		{"refused, asked late", []mail.Reply{{State: mail.StateRefused, Reason: "no"}}, time.Hour, time.Hour, stateFailed, 0},
+		{"expired at the exit", []mail.Reply{complete, done(mail.Expired, mail.Expired, "")}, time.Hour, time.Hour, stateExpired, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g, key := newGateway(t)
 			m := queue.Mail{ID: mail.ParcelID{1}, Fragments: 2, Waiting: 2, Expires: g.network.Epoch(time.Now()) + 5, State: mail.StateUnknown, Card: []byte("x"), Tag: [32]byte{1}}
-			if c.late {
-				m.Expires -= 6
-			}
 			if _, _, err := g.queue.Put(m, make([]byte, 2*mail.FragmentCapacity(g.size))); err != nil {
 				t.Fatal(err)
 			}
+			asked := time.Now()
+			if c.asked != 0 {
+				end := directory.EpochStart(m.Expires+1, g.network.Parameters.Epoch)
+				asked = end.Add(c.asked)
+				g.sender.(*outbox).ahead = time.Until(end.Add(c.arrived))
+			}
 			for _, r := range c.answers {
 				r.Parcel = m.ID
-				if c.late && r.State == mail.StateIncomplete {
-					continue // it came before the expiry
+				if _, err := g.Answered(&r, asked); err != nil {
+					t.Fatal(err)
 				}
-				g.Answered(&r)
-			}
-			if c.late && c.answers[0].State == mail.StateIncomplete {
-				c.stored = 0
 			}
 			list, err := g.entries()
 			if err != nil || len(list) != 1 {
@@ -186,7 +191,9 @@ func TestLastMomentIsKept(t *testing.T) {
 	if _, _, err := g.queue.Put(m, make([]byte, mail.FragmentCapacity(g.size))); err != nil {
 		t.Fatal(err)
 	}
-	g.Answered(&mail.Reply{Parcel: m.ID, State: mail.StateComplete})
+	if ended, err := g.Answered(&mail.Reply{Parcel: m.ID, State: mail.StateComplete}, now); err != nil || ended {
+		t.Fatal(ended, err)
+	}
 	kept, err := g.queue.Get(m.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -300,7 +307,7 @@ func TestMoments(t *testing.T) {
 		if len(list) != questions || list[0].Before(now.Add(30*time.Minute)) {
 			t.Fatalf("moments %v from %v", list, now)
 		}
-		if last := list[questions-1]; last.Before(end) || last.After(end.Add(30*time.Hour)) {
+		if last := list[questions-1]; last.Before(end.Add(30*time.Minute)) || last.After(end.Add(30*time.Hour)) {
 			t.Fatalf("the last question is asked at %v, the mail expires at %v", last, end)
 		}
 	}

@@ -237,7 +237,7 @@ func (s *Sender) guardsSaved(now time.Time, chosen sphinx.NodeID, err error) {
 	}
 	s.guards.exit = chosen
 	s.setExitID(chosen)
-	for id := range s.expires { // they are sealed to the exit that is gone
+	for id := range s.parcels { // they are sealed to the exit that is gone
 		s.forget(id)
 	}
 	s.tell(func(_ context.Context, store Store) { store.ExitChanged() })
@@ -246,5 +246,5 @@ func (s *Sender) guardsSaved(now time.Time, chosen sphinx.NodeID, err error) {
 
 func (s *Sender) forget(id mail.ParcelID) {
 	s.outbox.Remove(mixing.ID(id))
-	delete(s.expires, id)
+	delete(s.parcels, id)
 }

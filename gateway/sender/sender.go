@@ -37,8 +37,10 @@ type Config struct {
 type Store interface {
 	// Request returns the request that carries a parcel's fragment.
 	Request(id mail.ParcelID, index int) (*mail.Request, error)
-	// Answered is told what an exit's reply says about a parcel.
-	Answered(*mail.Reply)
+	// Answered is told what an exit's reply says about a parcel, and when the packet
+	// left that it answers. It reports whether the parcel has ended, once that is kept
+	// for good: until then it is asked for again.
+	Answered(r *mail.Reply, asked time.Time) (ended bool, err error)
 	// ExitChanged is told that another exit is in use, which [Sender.Exit] names: no
 	// mail that is sealed to any other is sent any more. It may be told twice, or,
 	// when the disk hangs, not at all.
@@ -66,7 +68,7 @@ type Sender struct {
 	slot     time.Duration
 	outbox   *mixing.Outbox
 	maxLoss  float64
-	expires  map[mail.ParcelID]uint64
+	parcels  map[mail.ParcelID]*parcel
 	pending  map[sphinx.ReplyID]*pending
 	prepared *prepared
 	ack      *uint32
@@ -86,6 +88,24 @@ type Parcel struct {
 	Exit    sphinx.NodeID // the one it is sealed to
 	Expires uint64
 }
+
+// parcel is what the loop keeps of a parcel beside the outbox.
+type parcel struct {
+	expires uint64
+	last    []time.Time // its last question, if it has any
+	over    bool        // no fragment is sent any more
+}
+
+// Over reports whether an exit takes nothing more of a parcel in a packet that leaves
+// at t, by the network's time: its expiry has passed, even if the exit's clock is
+// behind by half an epoch. That is more than clocks can differ before a gateway gets
+// no consensus.
+func Over(n *directory.Network, t time.Time, expires uint64) bool {
+	return n.Epoch(t.Add(-Tolerance(n))) > expires
+}
+
+// Tolerance is by how much Over lets clocks differ.
+func Tolerance(n *directory.Network) time.Duration { return n.Parameters.Epoch / 2 }
 
 // news is what the goroutine that may wait for the disk does for the loop.
 type news func(context.Context, Store)
@@ -107,7 +127,7 @@ func New(cfg Config) (*Sender, error) {
 		added:    make(chan Parcel),
 		ended:    make(chan mail.ParcelID),
 		told:     make(chan news, 1024),
-		expires:  map[mail.ParcelID]uint64{},
+		parcels:  map[mail.ParcelID]*parcel{},
 		pending:  map[sphinx.ReplyID]*pending{},
 		views:    map[uint64]*directory.View{},
 		maxLoss:  defaultMaxLoss,
@@ -214,7 +234,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		case e := <-s.events:
 			e(ctx, time.Now())
 		case p := <-s.added:
-			s.add(p)
+			s.add(p, time.Now())
 		case id := <-s.ended:
 			s.forget(id)
 		}
@@ -234,13 +254,33 @@ func (s *Sender) start(now time.Time) {
 
 // add takes a mail in, unless the exit has changed since it was sealed: then it
 // has missed the news, which is told again.
-func (s *Sender) add(p Parcel) {
+func (s *Sender) add(p Parcel, now time.Time) {
 	if p.Exit != s.guards.exit {
 		s.tell(func(_ context.Context, store Store) { store.ExitChanged() })
 		return
 	}
-	s.expires[mail.ParcelID(p.ID)] = p.Expires
+	id := mail.ParcelID(p.ID)
+	if s.parcels[id] != nil {
+		return
+	}
+	kept := &parcel{expires: p.Expires}
+	if n := len(p.Queries); n > 0 {
+		kept.last = p.Queries[n-1:]
+	}
+	s.parcels[id] = kept
 	s.outbox.Add(p.Parcel)
+	s.end(now, id, kept)
+}
+
+// end stops the fragments of a parcel whose time is over: the exit would take none.
+// Only its last question is still asked.
+func (s *Sender) end(now time.Time, id mail.ParcelID, p *parcel) {
+	if p.over || !Over(s.cfg.Network, s.networkTime(now), p.expires) {
+		return
+	}
+	p.over = true
+	s.outbox.Remove(mixing.ID(id))
+	s.outbox.Add(mixing.Parcel{ID: mixing.ID(id), Fragments: 1, Complete: true, Queries: p.last})
 }
 
 // post hands an event to the loop, unless it ends first.

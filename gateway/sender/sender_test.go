@@ -42,16 +42,19 @@ type world struct {
 	cancel  context.CancelFunc
 	done    chan error
 
-	mu       sync.Mutex
-	start    time.Time
-	trace    []event // what the entry received
-	parcels  map[mail.ParcelID]mail.Sealed
-	arrived  map[mail.ParcelID]uint64 // at the exit, a bitmap
-	answered []mail.Reply             // what the store was told
-	changes  int                      // of the exit
-	config   sender.Config
-	down     bool // the entry cannot be reached
-	conns    []net.Conn
+	mu        sync.Mutex
+	start     time.Time
+	trace     []event // what the entry received
+	parcels   map[mail.ParcelID]mail.Sealed
+	arrived   map[mail.ParcelID]uint64 // at the exit, a bitmap
+	answered  []mail.Reply             // what the store was told
+	changes   int                      // of the exit
+	config    sender.Config
+	down      bool   // the entry cannot be reached
+	broken    bool   // the store keeps nothing
+	forgetful bool   // the exit keeps no fragment
+	requests  [3]int // that reached the exit, by kind
+	conns     []net.Conn
 }
 
 type event struct {
@@ -159,11 +162,12 @@ func (w *world) exit(request []byte) []byte {
 		w.t.Error(err)
 		return nil
 	}
+	w.requests[r.Kind]++
 	day := mail.NewDayKey(uint32(time.Now().Unix()/86400), w.private.PublicKey().Bytes())
 	reply := &mail.Reply{Keys: []mail.SignedKey{mail.SignKey(day, w.net.Signer)}}
 	if r.Kind != mail.Cover {
 		reply.Parcel, reply.State = r.Parcel, mail.StateUnknown
-		if r.Kind == mail.Fragment {
+		if r.Kind == mail.Fragment && !w.forgetful {
 			w.arrived[r.Parcel] |= 1 << r.Index
 		}
 		if all := uint64(1)<<w.parcels[r.Parcel].Fragments(len(request)) - 1; w.arrived[r.Parcel] == all {
@@ -190,10 +194,14 @@ func (w *world) Request(id mail.ParcelID, index int) (*mail.Request, error) {
 	return s.Request(index, w.net.Parameters.Payload), nil
 }
 
-func (w *world) Answered(r *mail.Reply) {
+func (w *world) Answered(r *mail.Reply, _ time.Time) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.broken {
+		return false, errors.New("input/output error")
+	}
 	w.answered = append(w.answered, *r)
+	return r.State == mail.StateDone, nil
 }
 
 func (w *world) ExitChanged() {
@@ -221,8 +229,11 @@ func (w *world) write(size int) mail.ParcelID {
 	w.parcels[sealed.ID] = sealed
 	w.mu.Unlock()
 	err = w.sender.Add(w.t.Context(), sender.Parcel{
-		Parcel: mixing.Parcel{ID: mixing.ID(sealed.ID), Fragments: sealed.Fragments(w.net.Parameters.Payload)},
-		Exit:   by.Exit, Expires: sealed.Expires,
+		Parcel: mixing.Parcel{
+			ID: mixing.ID(sealed.ID), Fragments: sealed.Fragments(w.net.Parameters.Payload),
+			Queries: []time.Time{time.Now().Add(2 * time.Hour), time.Now().Add(150 * time.Minute)},
+		},
+		Exit: by.Exit, Expires: sealed.Expires,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -601,6 +612,67 @@ func TestEntryThatDropsEverything(t *testing.T) {
 		}
 		if now, _ := w.sender.Exit(); now != exit {
 			t.Error("the exit changed first")
+		}
+		w.stop()
+	})
+}
+
+// A mail's time passes: no fragment is sent any more, and its last question is asked.
+func TestExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 4, nil)
+		time.Sleep(30 * time.Minute)
+		by, err := w.sender.Sealing()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The exit never hears of it whole: one fragment can be read of two.
+		expires := w.net.Epoch(by.Now) + 3
+		end := directory.EpochStart(expires+1, w.net.Parameters.Epoch)
+		s := mail.Sealed{ID: mail.ParcelID{1}, Expires: expires, Data: make([]byte, 2*mail.FragmentCapacity(w.net.Parameters.Payload))}
+		w.mu.Lock()
+		w.parcels[s.ID], w.forgetful = s, true
+		w.mu.Unlock()
+		p := mixing.Parcel{ID: mixing.ID(s.ID), Fragments: 2, Queries: []time.Time{end.Add(time.Hour)}}
+		if err := w.sender.Add(t.Context(), sender.Parcel{Parcel: p, Exit: by.Exit, Expires: expires}); err != nil {
+			t.Fatal(err)
+		}
+		count := func() (fragments, queries int) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.requests[mail.Fragment], w.requests[mail.Query]
+		}
+		time.Sleep(time.Until(end.Add(20 * time.Minute)))
+		sent, _ := count()
+		if sent < 3 {
+			t.Fatalf("%d fragments sent before the expiry; want some again", sent)
+		}
+		time.Sleep(5 * time.Hour)
+		if after, queries := count(); after != sent || queries == 0 {
+			t.Errorf("after the expiry %d fragments and %d questions were sent; want none, and some", after-sent, queries)
+		}
+		w.stop()
+	})
+}
+
+// A fate that the store cannot keep is asked for until it can.
+func TestStoreThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 4, nil)
+		time.Sleep(30 * time.Minute)
+		set := func(broken bool) { w.mu.Lock(); w.broken = broken; w.mu.Unlock() }
+		set(true)
+		w.write(10)
+		time.Sleep(3 * time.Hour)
+		set(false)
+		if n := w.delivered(); n != 0 {
+			t.Fatal("a broken store kept something")
+		}
+		time.Sleep(3 * time.Hour)
+		if n := w.delivered(); n != 1 {
+			t.Error("what became of a mail was forgotten before the store had it")
 		}
 		w.stop()
 	})

@@ -27,6 +27,7 @@ type pending struct {
 	keys   sphinx.ReplyKeys
 	choice mixing.Choice
 	ticket mixing.Ticket
+	asked  time.Time // when it left; like drop the network's time
 	drop   time.Time // when the keys are forgotten
 }
 
@@ -55,6 +56,7 @@ func (s *Sender) sendSlot(now time.Time) {
 	due := s.networkTime(now).Add(p.life + slack(s.slot))
 	s.pending[p.reply] = &pending{
 		keys: p.keys, choice: p.choice, ticket: s.outbox.Sent(p.choice, due),
+		asked: s.networkTime(now),
 		drop: due.Add(forgetAfter * slack(s.slot)),
 	}
 	s.guards.ExitFailing.failed(s.epoch(now)) // until it answers
@@ -83,6 +85,9 @@ func (s *Sender) afterSlot(now time.Time) {
 		if s.networkTime(now).After(p.drop) {
 			delete(s.pending, id)
 		}
+	}
+	for id, p := range s.parcels {
+		s.end(now, id, p)
 	}
 	s.prepare(now)
 	s.publish(now)
@@ -141,7 +146,9 @@ func (s *Sender) request(c mixing.Choice) *mail.Request {
 			return r
 		}
 	case mixing.Query:
-		return mail.NewQuery(id, s.expires[id])
+		if p := s.parcels[id]; p != nil {
+			return mail.NewQuery(id, p.expires)
+		}
 	}
 	return &mail.Request{Kind: mail.Cover}
 }
@@ -174,22 +181,25 @@ func (s *Sender) reply(now time.Time, r *link.Reply) {
 	if answer.State == mail.StateNone || mixing.ID(answer.Parcel) != p.choice.Parcel {
 		return
 	}
-	responsible := answer.State == mail.StateComplete || answer.State == mail.StateDone
-	final := answer.State == mail.StateDone || answer.State == mail.StateRefused
+	// What is known to have ended sends no fragment any more, but is asked for until
+	// the store has it for good.
+	ended := answer.State == mail.StateDone || answer.State == mail.StateRefused
 	missing := answer.Missing
 	if answer.State == mail.StateUnknown {
 		missing = ^uint64(0)
 	}
-	s.outbox.Update(p.ticket, p.choice.Parcel, missing, responsible, final, s.networkTime(now))
-	if final || !responsible && s.epoch(now) > s.expires[answer.Parcel] {
-		s.forget(answer.Parcel) // the exit takes nothing of it any more
-	}
-	s.tell(func(_ context.Context, store Store) { store.Answered(answer) })
+	s.outbox.Update(p.ticket, p.choice.Parcel, missing, ended || answer.State == mail.StateComplete, false, s.networkTime(now))
+	s.tell(func(ctx context.Context, store Store) {
+		if ended, err := store.Answered(answer, p.asked); ended && err == nil {
+			s.post(ctx, func(context.Context, time.Time) { s.forget(answer.Parcel) })
+		}
+	})
 }
 
 // tell passes something on to the goroutine that may wait for the disk, and reports
 // whether it did: when that is far behind, a disk that hangs, the news is dropped,
-// and whoever tells must have another occasion.
+// and whoever tells must have another occasion. The loop goes on asking for a mail
+// until the store has its fate, and for the guards there is the next slot or consensus.
 func (s *Sender) tell(n news) bool {
 	select {
 	case s.told <- n:
