@@ -89,7 +89,9 @@ func (s *Sender) received(ctx context.Context, now time.Time, c *link.Consensus,
 		s.unavailable(now, epoch, hint)
 		return
 	}
-	if epoch < s.guards.Epoch {
+	// The next epoch's document is seen while the one before is current. A sender that
+	// starts again then needs the current one once more.
+	if epoch+1 < s.guards.Epoch {
 		s.setConsensus(fmt.Errorf("the consensus of epoch %d is older than one seen before, of epoch %d: is this machine's clock right?", epoch, s.guards.Epoch))
 		s.planFetch(now)
 		return

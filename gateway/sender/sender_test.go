@@ -677,3 +677,21 @@ func TestStoreThatFails(t *testing.T) {
 		w.stop()
 	})
 }
+
+// A start in the last moments of an epoch, when the next one's consensus has been
+// seen already, is not silent until then.
+func TestRestartAtTheEndOfAnEpoch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 1, nil)
+		period := w.net.Parameters.Epoch
+		time.Sleep(2*period - period*3/100) // at 0.97 of an epoch
+		w.end()
+		w.run()
+		time.Sleep(period / 40)
+		if st := w.sender.Status(); st.Epoch != w.net.Epoch(time.Now()) {
+			t.Errorf("the consensus in use is of epoch %d, the epoch is %d; reasons %q", st.Epoch, w.net.Epoch(time.Now()), st.Reasons)
+		}
+		w.stop()
+	})
+}
