@@ -11,6 +11,7 @@ import (
 	"math/bits"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/directory"
@@ -53,6 +54,7 @@ type Gateway struct {
 	log     *slog.Logger
 
 	exitChanged chan struct{} // wakes tend
+	damaged     atomic.Int64  // mails that could not be read
 }
 
 // outlet is what the gateway needs of its [sender.Sender], whose methods these are.
@@ -228,8 +230,27 @@ func toSend(m *queue.Mail) sender.Parcel {
 // responsible reports whether the exit has taken the mail over.
 func responsible(s mail.State) bool { return s == mail.StateComplete || s == mail.StateDone }
 
-// Request implements sender.Store.
+// Request implements sender.Store. A mail whose fragments cannot be read any more is
+// ended. What was read and sent before may be all that the exit needs, so its fate is
+// unknown.
 func (g *Gateway) Request(id mail.ParcelID, index int) (*mail.Request, error) {
+	r, err := g.request(id, index)
+	if err == nil || errors.Is(err, queue.ErrNotFound) {
+		return r, err
+	}
+	g.log.Error("the copy of a mail on this machine is damaged; the mail was ended", "so far", g.damaged.Add(1))
+	results := g.sealResults([]mail.Result{{Reason: "its copy on this machine is damaged: it arrived only if all of it was sent before"}})
+	if err := g.queue.Update(id, func(m *queue.Mail) {
+		if !m.Final {
+			m.Final, m.Unknown, m.Results = true, true, results
+		}
+	}); err != nil {
+		g.log.Error("ending a mail failed", "error", err)
+	}
+	return nil, err
+}
+
+func (g *Gateway) request(id mail.ParcelID, index int) (*mail.Request, error) {
 	m, err := g.queue.Get(id)
 	if err != nil {
 		return nil, err
@@ -237,6 +258,9 @@ func (g *Gateway) Request(id mail.ParcelID, index int) (*mail.Request, error) {
 	data, err := g.queue.Data(id)
 	if err != nil {
 		return nil, err
+	}
+	if len(data) != m.Fragments*mail.FragmentCapacity(g.size) || index >= m.Fragments {
+		return nil, errors.New("a mail is not in as many pieces as its record says")
 	}
 	return mail.Sealed{ID: m.ID, Key: m.Key, Expires: m.Expires, Data: data}.Request(index, g.size), nil
 }

@@ -3,10 +3,12 @@ package gateway
 import (
 	"context"
 	"crypto/hpke"
+	"errors"
 	"io"
 	"log/slog"
 	"maps"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -310,5 +312,39 @@ func TestMoments(t *testing.T) {
 		if last := list[questions-1]; last.Before(end.Add(30*time.Minute)) || last.After(end.Add(30*time.Hour)) {
 			t.Fatalf("the last question is asked at %v, the mail expires at %v", last, end)
 		}
+	}
+}
+
+// A mail whose copy cannot be read ends, and its user can see why; nothing else ends
+// by it.
+func TestDamagedCopy(t *testing.T) {
+	g, key := newGateway(t)
+	card, err := g.ring.Seal(cardLabel, []byte(`{"to":["a@b.example"],"subject":"s"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := queue.Mail{ID: mail.ParcelID{1}, Fragments: 2, Waiting: 1, Expires: 1 << 40, State: mail.StateUnknown, Card: card, Tag: [32]byte{1}}
+	if _, _, err := g.queue.Put(m, make([]byte, mail.FragmentCapacity(g.size))); err != nil { // half of it
+		t.Fatal(err)
+	}
+	put(t, g, 2, sphinx.NodeID{1})
+	if _, err := g.Request(m.ID, 1); err == nil {
+		t.Error("what is not there was read")
+	}
+	if _, err := g.Request(mail.ParcelID{3}, 0); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("a mail that is not there: %v", err)
+	}
+	if _, err := g.Request(mail.ParcelID{2}, 0); err != nil {
+		t.Error(err)
+	}
+	if got := states(t, g); got["01"] != stateUnknown || got["02"] != stateQueued {
+		t.Errorf("states %v", got)
+	}
+	list, err := g.entries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := list[0].Unseal(key); err != nil || len(list[0].Reasons) != 1 || !strings.Contains(list[0].Reasons[0], "damaged") {
+		t.Errorf("unsealed: %+v (%v)", list[0], err)
 	}
 }

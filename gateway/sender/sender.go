@@ -32,10 +32,12 @@ type Config struct {
 	Schedule *rand.Rand                                                  // nil: seeded from crypto/rand
 }
 
-// Store is where the mails wait. The sender calls Request from its loop and
-// Answered and ExitChanged from a goroutine of their own, one at a time.
+// Store is where the mails wait. The sender calls Request from one goroutine, and
+// Answered and ExitChanged from another, one at a time. Each may wait for a disk: no
+// slot waits for it.
 type Store interface {
-	// Request returns the request that carries a parcel's fragment.
+	// Request returns the request that carries a parcel's fragment. On an error nothing
+	// more is sent or asked of the parcel; whoever keeps it sees to its end.
 	Request(id mail.ParcelID, index int) (*mail.Request, error)
 	// Answered is told what an exit's reply says about a parcel, and when the packet
 	// left that it answers. It reports whether the parcel has ended, once that is kept
@@ -58,7 +60,8 @@ type Sender struct {
 	events chan event
 	added  chan Parcel
 	ended  chan mail.ParcelID
-	told   chan news // to the goroutine that waits for the disk, which Run ends by closing it
+	wanted chan mixing.Choice // fragments to read, which Run ends by closing it
+	told   chan news          // to the goroutine that waits for the disk for all else; likewise
 
 	// Everything below belongs to Run's goroutine.
 	guards   *guards
@@ -71,6 +74,7 @@ type Sender struct {
 	parcels  map[mail.ParcelID]*parcel
 	pending  map[sphinx.ReplyID]*pending
 	prepared *prepared
+	ahead    ahead
 	ack      *uint32
 	conn     *connection
 	redial   backoff
@@ -126,6 +130,7 @@ func New(cfg Config) (*Sender, error) {
 		events:   make(chan event),
 		added:    make(chan Parcel),
 		ended:    make(chan mail.ParcelID),
+		wanted:   make(chan mixing.Choice, 1),
 		told:     make(chan news, 1024),
 		parcels:  map[mail.ParcelID]*parcel{},
 		pending:  map[sphinx.ReplyID]*pending{},
@@ -191,6 +196,8 @@ func (s *Sender) Run(ctx context.Context) error {
 		}
 	})
 	defer close(s.told)
+	helpers.Go(func() { s.read(ctx) })
+	defer close(s.wanted)
 	defer cancel()
 	defer s.disconnect(time.Time{})
 
@@ -270,6 +277,7 @@ func (s *Sender) add(p Parcel, now time.Time) {
 	s.parcels[id] = kept
 	s.outbox.Add(p.Parcel)
 	s.end(now, id, kept)
+	s.readAhead(now)
 }
 
 // end stops the fragments of a parcel whose time is over: the exit would take none.

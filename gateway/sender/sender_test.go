@@ -50,10 +50,11 @@ type world struct {
 	answered  []mail.Reply             // what the store was told
 	changes   int                      // of the exit
 	config    sender.Config
-	down      bool   // the entry cannot be reached
-	broken    bool   // the store keeps nothing
-	forgetful bool   // the exit keeps no fragment
-	requests  [3]int // that reached the exit, by kind
+	down      bool          // the entry cannot be reached
+	broken    bool          // the store keeps nothing
+	forgetful bool          // the exit keeps no fragment
+	stall     time.Duration // of the store's disk
+	requests  [3]int        // that reached the exit, by kind
 	conns     []net.Conn
 }
 
@@ -185,6 +186,7 @@ func (w *world) exit(request []byte) []byte {
 
 // Request, Answered and ExitChanged implement sender.Store.
 func (w *world) Request(id mail.ParcelID, index int) (*mail.Request, error) {
+	time.Sleep(w.stall)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s, ok := w.parcels[id]
@@ -694,4 +696,102 @@ func TestRestartAtTheEndOfAnEpoch(t *testing.T) {
 		}
 		w.stop()
 	})
+}
+
+// A disk that stalls for an hour costs no slot, with mail or without.
+func TestStoreThatStalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 8, nil)
+		w.stall = time.Hour // nothing is read yet
+		time.Sleep(30 * time.Minute)
+		w.write(10)
+		w.write(10)
+		before := w.sender.Status()
+		time.Sleep(50 * time.Minute)
+		during := w.sender.Status()
+		if sent := during.PacketsSent - before.PacketsSent; sent != 150 || during.SlotsMissed != before.SlotsMissed {
+			t.Errorf("%d packets sent and %d slots missed in 150 slots", sent, during.SlotsMissed-before.SlotsMissed)
+		}
+		if during.CoverSent-before.CoverSent != 150 {
+			t.Error("a fragment was sent before it was read")
+		}
+		time.Sleep(2 * time.Hour)
+		after := w.sender.Status()
+		if n := w.delivered(); n != 2 || after.SlotsMissed != before.SlotsMissed {
+			t.Errorf("%d mails delivered, %d slots missed; want both, and none", n, after.SlotsMissed-before.SlotsMissed)
+		}
+		w.stop()
+	})
+}
+
+// A fragment that cannot be read ends its mail's sending, and no other's.
+func TestUnreadableFragment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 8, nil)
+		time.Sleep(30 * time.Minute)
+		by, err := w.sender.Sealing()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := mixing.Parcel{ID: mixing.ID{1}, Fragments: 36, Queries: []time.Time{time.Now().Add(time.Hour)}}
+		if err := w.sender.Add(t.Context(), sender.Parcel{Parcel: p, Exit: by.Exit, Expires: w.net.Epoch(by.Now) + 100}); err != nil {
+			t.Fatal(err)
+		}
+		w.write(10)
+		time.Sleep(30 * time.Minute)
+		if n := w.delivered(); n != 1 {
+			t.Errorf("%d mails delivered, want the one that can be read", n)
+		}
+		time.Sleep(90 * time.Minute)
+		if w.mu.Lock(); w.requests[mail.Fragment] != 1 || w.requests[mail.Query] != 0 {
+			t.Errorf("%d fragments and %d questions were sent, want the other mail's fragment alone", w.requests[mail.Fragment], w.requests[mail.Query])
+		}
+		w.mu.Unlock()
+		w.stop()
+	})
+}
+
+// A mix whose key cannot be used is passed by. Where there is no other, nothing is
+// sent: no slot carries less than another.
+func TestUnusableMixKey(t *testing.T) {
+	for name, alone := range map[string]bool{"beside another": false, "alone in its layer": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				later()
+				w := newWorld(t, 8, func(n *fakenet.Network, _ *sender.Config) {
+					n.Change = func(d *pki.Document) {
+						bad := *d.Topology[1][0]
+						bad.Name, bad.IdentityKey = "bad", append([]byte{}, bad.IdentityKey...)
+						bad.IdentityKey[0] ^= 1
+						bad.MixKeys = map[uint64][]byte{d.Epoch: {1}, d.Epoch + 1: {1}, d.Epoch + 2: {1}}
+						if alone {
+							d.Topology[1] = nil
+						}
+						d.Topology[1] = append(d.Topology[1], &bad)
+					}
+				})
+				time.Sleep(90 * time.Minute)
+				st := w.sender.Status()
+				packets, others := 0, 0
+				for _, e := range w.events() {
+					switch e.command {
+					case "*commands.SendPacket":
+						packets++
+					case "*commands.GetConsensus2":
+					default:
+						others++
+					}
+				}
+				if alone && (packets != 0 || others != 0 || st.Protected) {
+					t.Errorf("%d packets and %d other commands were sent, protected %v", packets, others, st.Protected)
+				}
+				if !alone && (packets < 265 || others < 2*packets-2) {
+					t.Errorf("%d packets and %d other commands in 270 slots", packets, others)
+				}
+				w.stop()
+			})
+		})
+	}
 }

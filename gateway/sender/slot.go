@@ -57,7 +57,7 @@ func (s *Sender) sendSlot(now time.Time) {
 	s.pending[p.reply] = &pending{
 		keys: p.keys, choice: p.choice, ticket: s.outbox.Sent(p.choice, due),
 		asked: s.networkTime(now),
-		drop: due.Add(forgetAfter * slack(s.slot)),
+		drop:  due.Add(forgetAfter * slack(s.slot)),
 	}
 	s.guards.ExitFailing.failed(s.epoch(now)) // until it answers
 	defer s.entryFailed(now)                  // likewise
@@ -94,24 +94,43 @@ func (s *Sender) afterSlot(now time.Time) {
 }
 
 // prepare wraps the packet of the next slot. Without a connection or a usable
-// consensus there is none, and the reason is in the status.
+// consensus there is none, and the reason is in the status. It waits for no disk:
+// what has not been read yet is not in it.
 func (s *Sender) prepare(now time.Time) {
 	s.prepared = nil
 	if s.conn == nil {
 		return
 	}
 	view, err := s.usable(now)
-	s.setView(err)
-	if err != nil {
-		return
+	if err == nil {
+		s.prepared, err = s.wrap(view, now)
 	}
-	if s.prepared, err = s.wrap(view, now); err != nil {
-		s.setView(err)
+	s.setView(err)
+	s.readAhead(now)
+}
+
+// maxRoutes bounds the routes that are tried for one packet.
+const maxRoutes = 16
+
+// wrap makes a packet of what is there to send. A mix may publish a key that cannot
+// be used: then another route is drawn. That depends on the consensus and on chance,
+// and not on what the packet carries.
+func (s *Sender) wrap(view *directory.View, now time.Time) (*prepared, error) {
+	choice, request := s.content(now)
+	for tries := 1; ; tries++ {
+		p, err := s.wrapOn(view, now, request)
+		if err == nil {
+			p.choice = choice
+			return p, nil
+		}
+		if tries == maxRoutes {
+			return nil, err
+		}
 	}
 }
 
-func (s *Sender) wrap(view *directory.View, now time.Time) (*prepared, error) {
-	p := &prepared{choice: s.outbox.Next(s.networkTime(now))}
+func (s *Sender) wrapOn(view *directory.View, now time.Time, request []byte) (*prepared, error) {
+	p := new(prepared)
 	cryptorand.Read(p.reply[:])
 	route, err := view.Route(s.rng, s.epoch(now), s.guards.entry.ID(), s.guards.exit, s.identity.Client(), p.reply)
 	if err != nil {
@@ -123,34 +142,85 @@ func (s *Sender) wrap(view *directory.View, now time.Time) (*prepared, error) {
 		return nil, err
 	}
 	p.keys = keys
-	g := s.sphinx.Geometry()
-	request, err := s.request(p.choice).Marshal(g.UserPayloadLength)
+	plaintext, err := s.sphinx.Geometry().Plaintext(block, request)
 	if err != nil {
 		return nil, err
 	}
-	plaintext, err := g.Plaintext(block, request)
-	if err != nil {
+	if p.packet, err = s.sphinx.Wrap(route.Forward, plaintext); err != nil {
 		return nil, err
 	}
-	p.packet, err = s.sphinx.Wrap(route.Forward, plaintext)
-	return p, err
+	return p, nil
 }
 
-// request is what a choice says to the exit. A fragment that the store no
-// longer has becomes cover: its mail was ended in the meantime.
-func (s *Sender) request(c mixing.Choice) *mail.Request {
-	id := mail.ParcelID(c.Parcel)
+// content chooses what the packet carries that is wrapped now, and returns it as the
+// exit reads it. A fragment that has not been read is not waited for: this packet is
+// cover.
+func (s *Sender) content(now time.Time) (mixing.Choice, []byte) {
+	size := s.sphinx.Geometry().UserPayloadLength
+	read := s.ahead
+	if read.request != nil {
+		s.ahead = ahead{}
+	}
+	c := s.outbox.Next(s.networkTime(now))
 	switch c.Kind {
 	case mixing.Fragment:
-		if r, err := s.cfg.Store.Request(id, c.Index); err == nil {
-			return r
+		if read.request != nil && s.outbox.Ready(read.choice) {
+			return read.choice, read.request
 		}
 	case mixing.Query:
+		id := mail.ParcelID(c.Parcel)
 		if p := s.parcels[id]; p != nil {
-			return mail.NewQuery(id, p.expires)
+			if b, err := mail.NewQuery(id, p.expires).Marshal(size); err == nil {
+				return c, b
+			}
 		}
 	}
-	return &mail.Request{Kind: mail.Cover}
+	cover, _ := (&mail.Request{Kind: mail.Cover}).Marshal(size) // fits any payload that a query does
+	return mixing.Choice{}, cover
+}
+
+// ahead is the fragment that is read, or was, for the packet after the prepared one.
+type ahead struct {
+	choice  mixing.Choice
+	reading bool
+	request []byte // nil before it is read
+}
+
+// readAhead has the next fragment read, if there is one and none is being read.
+func (s *Sender) readAhead(now time.Time) {
+	if s.ahead.reading || s.ahead.request != nil {
+		return
+	}
+	var but mixing.Choice
+	if s.prepared != nil {
+		but = s.prepared.choice
+	}
+	if c, ok := s.outbox.Ahead(s.networkTime(now), but); ok {
+		s.ahead = ahead{choice: c, reading: true}
+		s.wanted <- c // has room: one is read at a time
+	}
+}
+
+// read reads the fragments that the loop wants, in a goroutine of its own: a disk may
+// stall for as long as it likes.
+func (s *Sender) read(ctx context.Context) {
+	for c := range s.wanted {
+		var request []byte
+		r, err := s.cfg.Store.Request(mail.ParcelID(c.Parcel), c.Index)
+		if err == nil {
+			request, err = r.Marshal(s.sphinx.Geometry().UserPayloadLength)
+		}
+		s.post(ctx, func(_ context.Context, now time.Time) {
+			s.ahead = ahead{}
+			switch {
+			case err == nil:
+				s.ahead = ahead{choice: c, request: request}
+			case s.outbox.Ready(c): // still wanted, and cannot be had: the store has ended the mail
+				s.forget(mail.ParcelID(c.Parcel))
+				s.readAhead(now)
+			}
+		})
+	}
 }
 
 // reply takes a reply that the entry pushed. Whatever it is, it is acknowledged
