@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -166,9 +167,12 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 		ID: sealed.ID, Exit: by.Exit, Key: sealed.Key, Expires: sealed.Expires, Fragments: sealed.Fragments(g.size),
 		Queries: g.moments(by.Now, parcel.Expires, life, sealed.Fragments(g.size), by.Info.Hold),
 		State:   mail.StateUnknown, Waiting: len(l.Recipients),
-		Card: card, Tag: l.Key.Tag(tagLabel, l.Digest[:]),
+		Card: card,
 	}
-	_, again, err := g.queue.Put(m, sealed.Data)
+	again, err := g.store(&m, sealed.Data, l)
+	if refusal, ok := errors.AsType[*submission.Permanent](err); ok {
+		return refusal
+	}
 	switch {
 	case errors.Is(err, queue.ErrFull):
 		return &submission.Temporary{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "the disk of this machine is full: free some space and send again"}
@@ -183,6 +187,48 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 	// The mail is stored: it is sent at the latest after the next start.
 	_ = g.sender.Add(ctx, toSend(&m))
 	return nil
+}
+
+// store puts a mail into the queue, unless it is there already: again says that. A
+// mail program that hands in a mail a second time, because the connection broke off
+// or its user pressed the button twice, gets the first one's answer. It must not get
+// a 250 for what did not arrive and will not be sent.
+func (g *Gateway) store(m *queue.Mail, sealed []byte, l *submission.Letter) (again bool, err error) {
+	for n := uint32(0); ; {
+		m.Tag = l.Key.Tag(tagLabel, l.Digest[:], binary.BigEndian.AppendUint32(nil, n))
+		id, again, err := g.queue.Put(*m, sealed)
+		if err != nil || !again {
+			return false, err
+		}
+		first, err := g.queue.Get(id)
+		switch {
+		case errors.Is(err, queue.ErrNotFound):
+			// Forgotten just now: its tag is free.
+		case err != nil:
+			return false, err
+		case !first.Final:
+			return true, nil
+		case l.MessageID == "":
+			// Nothing says that it is not a new mail of the same words: the report of a
+			// nightly job. It gets the next tag.
+			n++
+		case first.Failed+first.Expired+first.Waiting == 0:
+			return true, nil
+		default:
+			return false, &submission.Permanent{Text: "this mail was handed in before and " + missed(&first) + ": `sourdine queue` says why; write it anew to send it again"}
+		}
+	}
+}
+
+// missed says how a mail that ended without all its recipients fared.
+func missed(m *queue.Mail) string {
+	switch {
+	case m.Unknown:
+		return "may not have arrived"
+	case m.Delivered > 0:
+		return "did not reach all its recipients"
+	}
+	return "did not arrive"
 }
 
 // moments draws when a mail's state is asked for: from when it can be delivered

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/hpke"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/gateway/queue"
 	"codeberg.org/sourdine/sourdine/gateway/sender"
+	"codeberg.org/sourdine/sourdine/gateway/submission"
 	"codeberg.org/sourdine/sourdine/internal/keyring"
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mixing"
@@ -346,5 +348,66 @@ func TestDamagedCopy(t *testing.T) {
 	}
 	if err := list[0].Unseal(key); err != nil || len(list[0].Reasons) != 1 || !strings.Contains(list[0].Reasons[0], "damaged") {
 		t.Errorf("unsealed: %+v (%v)", list[0], err)
+	}
+}
+
+// letter is a submission with this Message-ID.
+func letter(key *keyring.Key, id string) *submission.Letter {
+	return &submission.Letter{
+		Key: key, MessageID: id, Recipients: []mail.Address{"a@x.example", "b@y.example"},
+		Message: &mail.Message{Subject: "s", Body: "x\n"}, Digest: sha256.Sum256([]byte(id)),
+	}
+}
+
+// A mail that is handed in again is not sent twice, and is not answered 250 when the
+// first did not arrive.
+func TestRepeatedSubmission(t *testing.T) {
+	ended := func(delivered, failed, expired int, unknown bool) func(m *queue.Mail) {
+		return func(m *queue.Mail) {
+			m.Final, m.Unknown, m.Delivered, m.Failed, m.Expired = true, unknown, delivered, failed, expired
+			m.Waiting -= delivered + failed + expired
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		id     string // Message-ID
+		change func(*queue.Mail)
+		want   string // in the answer; "": 250
+		mails  int    // then in the queue
+	}{
+		{"while it waits", "<1@x>", func(*queue.Mail) {}, "", 1},
+		{"at the exit", "<1@x>", func(m *queue.Mail) { m.State = mail.StateComplete }, "", 1},
+		{"delivered", "<1@x>", ended(2, 0, 0, false), "", 1},
+		{"failed", "<1@x>", ended(0, 2, 0, false), "handed in before and did not arrive: `sourdine queue` says why", 1},
+		{"failed in part", "<1@x>", ended(1, 1, 0, false), "did not reach all", 1},
+		{"expired", "<1@x>", ended(0, 0, 2, false), "did not arrive", 1},
+		{"unknown", "<1@x>", ended(0, 0, 0, true), "may not have arrived", 1},
+		{"no Message-ID, while it waits", "", func(*queue.Mail) {}, "", 1},
+		{"no Message-ID, delivered", "", ended(2, 0, 0, false), "", 2},
+		{"no Message-ID, failed", "", ended(0, 2, 0, false), "", 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g, key := newGateway(t)
+			if err := g.accept(t.Context(), letter(key, c.id)); err != nil {
+				t.Fatal(err)
+			}
+			first := g.sender.(*outbox).added[0]
+			if first.Exit != (sphinx.NodeID{1}) {
+				t.Errorf("the mail is for the exit %x", first.Exit)
+			}
+			if err := g.queue.Update(mail.ParcelID(first.ID), c.change); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second repetition is like the first
+				err := g.accept(t.Context(), letter(key, c.id))
+				refusal, refused := errors.AsType[*submission.Permanent](err)
+				if c.want == "" && err != nil || c.want != "" && (!refused || !strings.Contains(refusal.Text, c.want)) {
+					t.Errorf("answered %v, want %q", err, c.want)
+				}
+			}
+			if list, err := g.queue.All(); err != nil || len(list) != c.mails {
+				t.Errorf("%d mails in the queue (%v), want %d", len(list), err, c.mails)
+			}
+		})
 	}
 }
