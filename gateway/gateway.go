@@ -178,9 +178,11 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 		return &submission.Temporary{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "the disk of this machine is full: free some space and send again"}
 	case errors.Is(err, queue.ErrLimit):
 		return &submission.Temporary{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "too many mails wait already: send again when some have gone"}
+	case errors.Is(err, queue.ErrFailed):
+		return &submission.Temporary{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: queue.ErrFailed.Error()}
 	case err != nil:
 		g.log.Error("storing a mail failed", "error", err)
-		return &submission.Temporary{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: "the mail could not be stored: `sourdine status` says more"}
+		return &submission.Temporary{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: "the mail could not be stored: the gateway's log says why"}
 	case again:
 		return nil
 	}

@@ -411,3 +411,79 @@ func TestRepeatedSubmission(t *testing.T) {
 		})
 	}
 }
+
+// Each recipient's outcome is told, whatever the exit said of them.
+func TestRecipients(t *testing.T) {
+	waiting, delivered := mail.Result{}, mail.Result{Outcome: mail.Delivered}
+	failed := mail.Result{Outcome: mail.Failed, Reason: "550 no"}
+	for _, c := range []struct {
+		name    string
+		state   string
+		results []mail.Result
+		a, b    string // outcome and reason
+	}{
+		{"nothing known", stateQueued, nil, "waiting ", "waiting "},
+		{"under way", stateAtExit, []mail.Result{delivered, waiting}, "delivered ", "waiting "},
+		{"one failed", stateFailed, []mail.Result{delivered, failed}, "delivered ", "failed 550 no"},
+		{"refused", stateFailed, []mail.Result{{Outcome: mail.Failed, Reason: "no key"}}, "failed no key", "failed no key"},
+		{"never got there whole", stateExpired, nil, "expired ", "expired "},
+		{"exit gone", stateUnknown, []mail.Result{delivered, waiting}, "delivered ", "unknown "},
+		{"damaged", stateUnknown, []mail.Result{{Reason: "damaged"}}, "unknown damaged", "unknown damaged"},
+	} {
+		g, key := newGateway(t)
+		e := Entry{State: c.state}
+		var err error
+		if e.Card, err = g.ring.Seal(cardLabel, []byte(`{"to":["a@x.example","b@x.example"],"subject":"s"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if c.results != nil {
+			e.Results = g.sealResults(c.results)
+		}
+		if err := e.Unseal(key); err != nil {
+			t.Fatal(err)
+		}
+		r := e.Recipients
+		if len(r) != 2 || r[0].Address != "a@x.example" || r[1].Address != "b@x.example" || r[0].Outcome+" "+r[0].Reason != c.a || r[1].Outcome+" "+r[1].Reason != c.b {
+			t.Errorf("%s: %+v", c.name, r)
+		}
+		if len(e.Reasons) != len(c.results) {
+			t.Errorf("%s: reasons %q", c.name, e.Reasons)
+		}
+	}
+}
+
+// Where the queue fails, the status still says what the sender does, and the client
+// is told why it gets no list.
+func TestControlWithoutQueue(t *testing.T) {
+	g, _ := newGateway(t)
+	c := g.cfg
+	c.dir = t.TempDir()
+	client := Connect(c)
+	if _, err := client.Status(); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("no gateway: %v", err)
+	}
+	serve, err := g.listenControl()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx) }()
+	if st, err := client.Status(); err != nil || !st.CanAccept || len(st.Warnings) != 0 {
+		t.Errorf("status %+v (%v)", st, err)
+	}
+	if err := g.queue.Close(); err != nil {
+		t.Fatal(err)
+	}
+	st, err := client.Status()
+	if err != nil || st.Entry != "e" || len(st.Warnings) != 1 || !strings.Contains(st.Warnings[0], "reading the queue") {
+		t.Errorf("status %+v (%v)", st, err)
+	}
+	if _, err := client.Queue(); err == nil || !strings.Contains(err.Error(), "reading the queue") {
+		t.Errorf("queue: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -66,9 +66,12 @@ func printStatus(out io.Writer, st *gateway.Status) {
 	fmt.Fprintf(w, "consensus\t%s\n", consensus)
 	fmt.Fprintf(w, "packets\tone every %s; %d sent, %d of them cover; %d slots missed\n", st.Slot, st.PacketsSent, st.CoverSent, st.SlotsMissed)
 	fmt.Fprintf(w, "replies\t%d came back; lost %d of the last %d\n", st.Answered, st.Lost, st.RecentOf)
-	accept := "no: the exit has not answered yet"
-	if st.CanAccept {
+	accept := "no"
+	switch {
+	case st.CanAccept:
 		accept = "yes"
+	case st.Answered == 0:
+		accept = "no: the exit has not answered yet"
 	}
 	fmt.Fprintf(w, "takes mail\t%s\n", accept)
 	m := st.Mails
@@ -141,17 +144,13 @@ func printQueue(out io.Writer, list []gateway.Entry) {
 		return
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "mail\tstate\tpieces\trecipients\tto\tsubject\treason")
+	fmt.Fprintln(w, "mail\tstate\tpieces\trecipients\tsubject")
 	for _, e := range list {
 		n := e.Waiting + e.Delivered + e.Failed + e.Expired
-		var reasons []string
-		for _, r := range e.Reasons {
-			if r != "" {
-				reasons = append(reasons, r)
-			}
+		fmt.Fprintf(w, "%s\t%s\t%d of %d\t%d of %d\t%s\n", e.ID, e.State, e.Stored, e.Fragments, e.Delivered, n, e.Subject)
+		for _, r := range e.Recipients {
+			fmt.Fprintf(w, "\t%s\t\t\t%s\n", r.Outcome, strings.TrimSpace(r.Address+"  "+r.Reason))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d of %d\t%d of %d\t%s\t%s\t%s\n", e.ID, e.State, e.Stored, e.Fragments, e.Delivered, n,
-			strings.Join(e.To, ", "), e.Subject, strings.Join(reasons, "; "))
 	}
 	w.Flush()
 }

@@ -468,6 +468,14 @@ func (q *Queue) forget(which func(*Mail) bool) (n int, err error) {
 	return n, nil
 }
 
+// Err is ErrFailed once the disk has failed the queue, which then takes no change any more.
+func (q *Queue) Err() error {
+	if q.failed.Load() {
+		return ErrFailed
+	}
+	return nil
+}
+
 // Close closes the queue.
 func (q *Queue) Close() error { return q.db.Close() }
 
