@@ -440,9 +440,14 @@ func TestEpochsWithoutConsensus(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		now := w.net.Epoch(time.Now())
 		set(func(e uint64) bool { return e == now+2 })
-		time.Sleep(3 * 20 * time.Minute)
+		time.Sleep(2 * 20 * time.Minute)
+		during := w.sender.Status()
+		time.Sleep(20 * time.Minute)
 		if st := w.sender.Status(); !st.Protected {
 			t.Errorf("one epoch without a consensus: %v", st.Reasons)
+		}
+		if len(during.Warnings) != 1 || !strings.Contains(during.Warnings[0], "no consensus of this epoch") {
+			t.Errorf("while there was none the user was told %q", during.Warnings)
 		}
 		set(func(e uint64) bool { return true })
 		time.Sleep(5 * 20 * time.Minute)

@@ -292,8 +292,19 @@ func (s *Sender) learnKeys(keys []mail.SignedKey) {
 	}
 }
 
-// ErrNoKey says that the exit has not answered yet, so nothing can be sealed.
+// ErrNoKey says that there is no key to seal by, usually since the exit has not
+// answered yet.
 var ErrNoKey = errors.New("the network has not answered yet; it does within minutes when all is well: `sourdine status` says more")
+
+// errTwoKeys is an ErrNoKey with a reason of its own. An exit that gave each gateway
+// another key would know by it who sealed a mail.
+type errTwoKeys struct{}
+
+func (errTwoKeys) Error() string {
+	return "the exit has signed two keys for today, which honest exits do not: nothing is sealed to either, so wait until tomorrow"
+}
+
+func (errTwoKeys) Is(target error) bool { return target == ErrNoKey }
 
 // Sealing is what a mail is sealed by, all of one moment.
 type Sealing struct {
@@ -309,12 +320,26 @@ func (s *Sender) Sealing() (Sealing, error) {
 	defer s.mu.Unlock()
 	p := &s.public
 	now := time.Now().Add(p.offset)
+	key, err := p.key(now)
+	if err != nil {
+		return Sealing{}, err
+	}
+	return Sealing{key, p.exitID, p.exit, now}, nil
+}
+
+// key returns the exit's key of the day.
+func (p *published) key(now time.Time) (key mail.DayKey, err error) {
+	err = ErrNoKey
 	for _, k := range p.keys {
-		if k.Day == mailDay(now) && p.exitKnown {
-			return Sealing{k, p.exitID, p.exit, now}, nil
+		switch {
+		case k.Day != mailDay(now) || !p.exitKnown:
+		case err == nil:
+			return mail.DayKey{}, errTwoKeys{}
+		default:
+			key, err = k, nil
 		}
 	}
-	return Sealing{}, ErrNoKey
+	return key, err
 }
 
 // mailDay is the UTC day of t, as mail counts days.

@@ -2,6 +2,7 @@ package sender
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/directory"
@@ -40,6 +41,7 @@ type published struct {
 	silence   time.Duration // how long none may come
 	link      error
 	view      error
+	behind    uint64 // epochs that the consensus in use is older than it should be
 	consensus error
 	guards    error
 	skew      time.Duration
@@ -56,8 +58,14 @@ func (s *Sender) Status() Status {
 	defer s.mu.Unlock()
 	p := &s.public
 	st := p.status
-	for _, k := range p.keys {
-		st.CanAccept = st.CanAccept || k.Day == mailDay(time.Now().Add(p.offset))
+	now := time.Now().Add(p.offset)
+	_, err := p.key(now)
+	st.CanAccept = err == nil
+	if err == (errTwoKeys{}) {
+		st.Warnings = append(st.Warnings, err.Error())
+	}
+	if p.behind > 0 {
+		st.Warnings = append(st.Warnings, fmt.Sprintf("there is no consensus of this epoch: that of epoch %d serves, for %d epochs more", st.Epoch, lastsFor-p.behind))
 	}
 	reason := func(format string, args ...any) { st.Reasons = append(st.Reasons, fmt.Sprintf(format, args...)) }
 	switch {
@@ -98,11 +106,11 @@ func (s *Sender) publish(now time.Time) {
 	st.Slot = s.slot.String()
 	st.Lost, st.RecentOf = s.outbox.Loss()
 	st.Holding = s.outbox.Holding()
-	st.Epoch, st.Delay, st.Mixes = 0, "", nil
+	st.Epoch, st.Delay, st.Mixes, s.public.behind = 0, "", nil, 0
 	if v := s.newest(now); v != nil {
 		// Longer than all but one in a thousand packets with six such delays live.
 		s.public.silence = 17*v.Delay + slack(s.slot)
-		st.Epoch, st.Delay = v.Epoch, v.Delay.String()
+		st.Epoch, st.Delay, s.public.behind = v.Epoch, v.Delay.String(), s.epoch(now)-v.Epoch
 		for _, layer := range v.Layers {
 			st.Mixes = append(st.Mixes, len(layer))
 		}
@@ -154,19 +162,19 @@ func (s *Sender) countSent(k mixing.Kind) {
 	})
 }
 
-// keptKeys bounds the exit's keys that are remembered: yesterday's is not used.
-const keptKeys = 4
+// keptKeys bounds the exit's keys that are remembered: today's, tomorrow's, and
+// enough to see that there are two of a day.
+const keptKeys = 8
 
+// setKey remembers one of the exit's keys until its day is over. What it has seen no
+// later key can make it forget before.
 func (s *Sender) setKey(k mail.DayKey) {
 	s.set(func(p *published) {
-		for _, have := range p.keys {
-			if have.ID == k.ID {
-				return
-			}
-		}
-		p.keys = append(p.keys, k)
-		if len(p.keys) > keptKeys {
-			p.keys = p.keys[1:]
+		today := mailDay(time.Now().Add(p.offset))
+		p.keys = slices.DeleteFunc(p.keys, func(have mail.DayKey) bool { return have.Day < today })
+		known := slices.ContainsFunc(p.keys, func(have mail.DayKey) bool { return have.ID == k.ID })
+		if !known && k.Day >= today && len(p.keys) < keptKeys {
+			p.keys = append(p.keys, k)
 		}
 	})
 }
