@@ -216,6 +216,7 @@ func (g *Gateway) listenControl() (func(context.Context) error, error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
 		return nil, err
 	}
 	mux := http.NewServeMux()

@@ -100,13 +100,14 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 	}
 	smtp, err := submission.New(submission.Config{
 		Listen: c.Listen, ListenTLS: c.ListenTLS, Socket: c.Socket, User: c.User, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
-		MaxBytes: func() int64 { return int64(mail.MaxMail(g.size)) },
+		MaxBytes: func() int64 { return mail.MaxSubmission(g.size) },
 	}, g.ring, g.accept, log)
 	if err != nil {
 		return err
 	}
 	control, err := g.listenControl()
 	if err != nil {
+		smtp.Close()
 		return err
 	}
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -102,7 +103,7 @@ Recipients, subjects and the reasons of failures are sealed to your key: with
 			}
 			var key *keyring.Key
 			if details || password.given() {
-				if key, err = unlock(c, &password); err != nil {
+				if key, err = unlock(cmd.Context(), c, &password); err != nil {
 					return err
 				}
 				defer key.Wipe()
@@ -126,15 +127,16 @@ Recipients, subjects and the reasons of failures are sealed to your key: with
 	return cmd
 }
 
-func unlock(c *gateway.Config, f *passwordFlags) (*keyring.Key, error) {
+func unlock(ctx context.Context, c *gateway.Config, f *passwordFlags) (*keyring.Key, error) {
 	ring, err := c.Keyring()
 	if err != nil {
 		return nil, err
 	}
-	secret, err := f.read(false)
+	secret, err := f.read(ctx, false)
 	if err != nil {
 		return nil, err
 	}
+	defer clear(secret)
 	return ring.Unlock(secret)
 }
 
