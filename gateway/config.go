@@ -96,11 +96,17 @@ func (c *Config) check() error {
 	if c.Network == "" {
 		return errors.New("network must be set")
 	}
-	if c.Resend <= 0 || c.Expiry == 0 {
-		return errors.New("resend and expiry must be more than zero")
+	if c.Resend <= 0 {
+		return errors.New("resend must be more than zero")
+	}
+	if c.Expiry == 0 || c.Expiry > maxExpiry {
+		return fmt.Errorf("expiry must be 1 to %d epochs", maxExpiry)
 	}
 	return nil
 }
+
+// maxExpiry bounds a mail's life in epochs, as exits bound it.
+const maxExpiry = 100_000
 
 // Dir is the gateway's directory.
 func (c *Config) Dir() string { return c.dir }
@@ -208,12 +214,22 @@ UMask=0077
 
 [Install]
 WantedBy=default.target
-`, quoteUnit(executable), quoteUnit(config))
+`, quoteUnit(executable), strings.ReplaceAll(quoteUnit(config), "$", "$$"))
 }
 
-// quoteUnit quotes an argument for a unit file, where a percent sign begins a
-// specifier (systemd.unit(5)).
+// quoteUnit quotes a word for a unit file, where a percent sign begins a specifier
+// (systemd.unit(5)). A dollar sign begins a variable, in arguments but not in the
+// program's path (systemd.service(5)).
 func quoteUnit(s string) string { return strings.ReplaceAll(strconv.Quote(s), "%", "%%") }
+
+// Host returns the host of an address, for people.
+func Host(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
+}
 
 // Port returns the port of an address, for people.
 func Port(address string) string {

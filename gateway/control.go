@@ -6,10 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/gateway/queue"
@@ -34,52 +38,90 @@ type MailCounts struct {
 	Unknown   int `json:"unknown"`
 }
 
-// Entry is one mail as `sourdine queue` shows it. The last three fields need
-// the password.
+// Entry is one mail as `sourdine queue` shows it. To, Subject, Reasons and Recipients
+// need the password.
 type Entry struct {
-	ID        string   `json:"id"` // eight digits, to tell mails apart
-	State     string   `json:"state"`
-	Fragments int      `json:"fragments"`
-	Stored    int      `json:"stored"` // of those, at the exit
-	Waiting   int      `json:"waiting"`
-	Delivered int      `json:"delivered"`
-	Failed    int      `json:"failed"`
-	Expired   int      `json:"expired"`
-	To        []string `json:"to,omitempty"`
-	Subject   string   `json:"subject,omitempty"`
-	Reasons   []string `json:"reasons,omitempty"`
+	ID         string      `json:"id"` // eight digits, to tell mails apart
+	State      string      `json:"state"`
+	Fragments  int         `json:"fragments"`
+	Stored     int         `json:"stored"` // of those, at the exit
+	Waiting    int         `json:"waiting"`
+	Delivered  int         `json:"delivered"`
+	Failed     int         `json:"failed"`
+	Expired    int         `json:"expired"`
+	To         []string    `json:"to,omitempty"`
+	Subject    string      `json:"subject,omitempty"`
+	Reasons    []string    `json:"reasons,omitempty"` // as the exit told them
+	Recipients []Recipient `json:"recipients,omitempty"`
 
 	Card    []byte `json:"card,omitempty"`    // sealed to the user
 	Results []byte `json:"results,omitempty"` // sealed to the user
 }
 
+// Recipient is how one recipient's copy fares.
+type Recipient struct {
+	Address string `json:"address"`
+	Outcome string `json:"outcome"` // a state, or "waiting"
+	Reason  string `json:"reason,omitempty"`
+}
+
 // Unseal fills in what only the user may see, and drops the sealed forms.
 func (e *Entry) Unseal(key *keyring.Key) error {
-	if key != nil {
-		b, err := key.Open(cardLabel, e.Card)
-		if err != nil {
-			return fmt.Errorf("opening what is kept of mail %s: %w", e.ID, err)
+	card, sealed := e.Card, e.Results
+	e.Card, e.Results = nil, nil
+	if key == nil {
+		return nil
+	}
+	b, err := key.Open(cardLabel, card)
+	if err != nil {
+		return fmt.Errorf("opening what is kept of mail %s: %w", e.ID, err)
+	}
+	var c Card
+	if err := json.Unmarshal(b, &c); err != nil {
+		return err
+	}
+	e.To, e.Subject = c.To, c.Subject
+	var results []mail.Result
+	if sealed != nil {
+		if b, err = key.Open(resultsLabel, sealed); err != nil {
+			return fmt.Errorf("opening the results of mail %s: %w", e.ID, err)
 		}
-		var card Card
-		if err := json.Unmarshal(b, &card); err != nil {
+		if err := json.Unmarshal(b, &results); err != nil {
 			return err
 		}
-		e.To, e.Subject = card.To, card.Subject
-		if e.Results != nil {
-			if b, err = key.Open(resultsLabel, e.Results); err != nil {
-				return fmt.Errorf("opening the results of mail %s: %w", e.ID, err)
-			}
-			var results []mail.Result
-			if err := json.Unmarshal(b, &results); err != nil {
-				return err
-			}
-			for _, r := range results {
-				e.Reasons = append(e.Reasons, r.Reason)
-			}
-		}
 	}
-	e.Card, e.Results = nil, nil
+	for _, r := range results {
+		e.Reasons = append(e.Reasons, r.Reason)
+	}
+	// Results stand in the order of the recipients. One alone is about the whole mail:
+	// what the exit refuses, it refuses to all.
+	for i, address := range c.To {
+		r := Recipient{Address: address, Outcome: e.outcome(mail.Waiting)}
+		switch {
+		case len(results) == len(c.To):
+			r.Outcome, r.Reason = e.outcome(results[i].Outcome), results[i].Reason
+		case len(results) == 1:
+			r.Outcome, r.Reason = e.outcome(results[0].Outcome), results[0].Reason
+		}
+		e.Recipients = append(e.Recipients, r)
+	}
 	return nil
+}
+
+// outcome puts a recipient's outcome into words. What the exit has not told is what
+// the mail's own end says.
+func (e *Entry) outcome(o mail.Outcome) string {
+	switch {
+	case o == mail.Delivered:
+		return stateDelivered
+	case o == mail.Failed:
+		return stateFailed
+	case o == mail.Expired:
+		return stateExpired
+	case e.State == stateUnknown, e.State == stateExpired, e.State == stateFailed:
+		return e.State
+	}
+	return "waiting"
 }
 
 // The states of a mail, in words.
@@ -128,12 +170,18 @@ func (g *Gateway) entries() ([]Entry, error) {
 	return list, nil
 }
 
+// status tells what the sender does even where the queue cannot be read: packets
+// leave in every slot all the same.
 func (g *Gateway) status() (*Status, error) {
+	st := &Status{Status: g.sender.Status()}
+	if err := g.queue.Err(); err != nil {
+		st.CanAccept = false
+		st.Warnings = append(st.Warnings, err.Error())
+	}
 	entries, err := g.entries()
 	if err != nil {
-		return nil, err
+		st.Warnings = append(st.Warnings, err.Error())
 	}
-	st := &Status{Status: g.sender.Status()}
 	for _, e := range entries {
 		switch e.State {
 		case stateDelivered:
@@ -168,6 +216,7 @@ func (g *Gateway) listenControl() (func(context.Context) error, error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
 		return nil, err
 	}
 	mux := http.NewServeMux()
@@ -227,12 +276,18 @@ func (c *Client) Queue() ([]Entry, error) {
 
 func (c *Client) get(path string, v any) error {
 	resp, err := c.http.Get("http://gateway" + path)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return ErrNotRunning
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New("the gateway runs as another user, and tells its status to that user only")
+	case err != nil:
+		return fmt.Errorf("the gateway does not answer: %w", errors.Unwrap(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the gateway answers: %s", resp.Status)
+		why, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
+		return fmt.Errorf("the gateway answers: %s: %s", resp.Status, strings.TrimSpace(string(why)))
 	}
 	return json.NewDecoder(resp.Body).Decode(v)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"math/bits"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/directory"
@@ -20,6 +22,7 @@ import (
 	"codeberg.org/sourdine/sourdine/internal/keyring"
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mixing"
+	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
 // Labels under which things are sealed to the user or recognised.
@@ -47,12 +50,23 @@ type Gateway struct {
 	network *directory.Network
 	ring    *keyring.Ring
 	queue   *queue.Queue
-	sender  *sender.Sender
+	sender  outlet
 	size    int // of a request
 	log     *slog.Logger
 
-	exitExpiry func() uint64    // epochs that the exit lets a mail live; 0: not known
-	now        func() time.Time // the network's time
+	exitChanged chan struct{} // wakes tend
+	damaged     atomic.Int64  // mails that could not be read
+}
+
+// outlet is what the gateway needs of its [sender.Sender], whose methods these are.
+type outlet interface {
+	Add(context.Context, sender.Parcel) error
+	Remove(context.Context, mail.ParcelID)
+	Sealing() (sender.Sealing, error)
+	Exit() (id sphinx.NodeID, ok bool)
+	ExitExpiry() uint64
+	Now() time.Time
+	Status() sender.Status
 }
 
 // spareThreads is how many more goroutines run at once than there are processors.
@@ -64,7 +78,7 @@ const spareThreads = 2
 // Run runs the gateway until ctx ends.
 func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger) (err error) {
 	runtime.GOMAXPROCS(runtime.NumCPU() + spareThreads)
-	g := &Gateway{cfg: c, network: n, size: n.Parameters.Payload, log: log}
+	g := &Gateway{cfg: c, network: n, size: n.Parameters.Payload, log: log, exitChanged: make(chan struct{}, 1)}
 	if g.ring, err = c.Keyring(); err != nil {
 		return err
 	}
@@ -72,34 +86,35 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 		return err
 	}
 	defer func() { err = errors.Join(err, g.queue.Close()) }()
-	g.sender, err = sender.New(sender.Config{
+	send, err := sender.New(sender.Config{
 		Network: n, Floors: c.Floors, Guards: filepath.Join(c.dir, guardsName),
 		Resend: c.Resend, Window: lossWindow, Store: g, Log: log,
 	})
 	if err != nil {
 		return err
 	}
-	g.exitExpiry, g.now = g.sender.ExitExpiry, g.sender.Now
+	g.sender = send
 	certificate, _, err := submission.Certificate(c.dir)
 	if err != nil {
 		return err
 	}
 	smtp, err := submission.New(submission.Config{
 		Listen: c.Listen, ListenTLS: c.ListenTLS, Socket: c.Socket, User: c.User, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
-		MaxBytes: func() int64 { return int64(mail.MaxMail(g.size)) },
+		MaxBytes: func() int64 { return mail.MaxSubmission(g.size) },
 	}, g.ring, g.accept, log)
 	if err != nil {
 		return err
 	}
 	control, err := g.listenControl()
 	if err != nil {
+		smtp.Close()
 		return err
 	}
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	parts := map[string]func(context.Context) error{
-		"sender": g.sender.Run, "submission": smtp.Serve, "control": control, "queue": g.tend,
+		"sender": send.Run, "submission": smtp.Serve, "control": control, "queue": g.tend,
 	}
 	ended := make(chan error, len(parts))
 	for name, run := range parts {
@@ -123,22 +138,22 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 // accept takes responsibility for a submitted mail: when it returns nil, the
 // mail is sealed and on disk.
 func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
-	key, exit, now, err := g.sender.SealingKey()
+	by, err := g.sender.Sealing()
 	if errors.Is(err, sender.ErrNoKey) {
 		return &submission.Temporary{Code: 451, Enhanced: [3]int{4, 4, 1}, Text: err.Error()}
 	}
 	if err != nil {
 		return err
 	}
-	life := min(g.cfg.Expiry, exit.Expiry)
+	life := min(g.cfg.Expiry, by.Info.Expiry)
 	parcel := &mail.Parcel{
-		Expires:    g.network.Epoch(now) + life,
-		Date:       uint32(now.Unix() / 86400),
+		Expires:    g.network.Epoch(by.Now) + life,
+		Date:       uint32(by.Now.Unix() / 86400),
 		Recipients: l.Recipients,
 		Message:    *l.Message,
 	}
 	rand.Read(parcel.MessageID[:])
-	sealed, err := mail.SealParcel(parcel, key, g.size)
+	sealed, err := mail.SealParcel(parcel, by.Key, g.size)
 	if refusal, ok := errors.AsType[*mail.Refusal](err); ok {
 		return &submission.Permanent{Code: 552, Enhanced: [3]int{5, 3, 4}, Text: refusal.Reason}
 	}
@@ -150,20 +165,25 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 		return err
 	}
 	m := queue.Mail{
-		ID: sealed.ID, Key: sealed.Key, Expires: sealed.Expires, Fragments: sealed.Fragments(g.size),
-		Queries: g.moments(now, parcel.Expires, life, sealed.Fragments(g.size), exit.Hold),
+		ID: sealed.ID, Exit: by.Exit, Key: sealed.Key, Expires: sealed.Expires, Fragments: sealed.Fragments(g.size),
+		Queries: g.moments(by.Now, parcel.Expires, life, sealed.Fragments(g.size), by.Info.Hold),
 		State:   mail.StateUnknown, Waiting: len(l.Recipients),
-		Card: card, Tag: l.Key.Tag(tagLabel, l.Digest[:]),
+		Card: card,
 	}
-	_, again, err := g.queue.Put(m, sealed.Data)
+	again, err := g.store(&m, sealed.Data, l)
+	if refusal, ok := errors.AsType[*submission.Permanent](err); ok {
+		return refusal
+	}
 	switch {
 	case errors.Is(err, queue.ErrFull):
 		return &submission.Temporary{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "the disk of this machine is full: free some space and send again"}
 	case errors.Is(err, queue.ErrLimit):
 		return &submission.Temporary{Code: 452, Enhanced: [3]int{4, 3, 1}, Text: "too many mails wait already: send again when some have gone"}
+	case errors.Is(err, queue.ErrFailed):
+		return &submission.Temporary{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: queue.ErrFailed.Error()}
 	case err != nil:
 		g.log.Error("storing a mail failed", "error", err)
-		return &submission.Temporary{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: "the mail could not be stored: `sourdine status` says more"}
+		return &submission.Temporary{Code: 451, Enhanced: [3]int{4, 3, 0}, Text: "the mail could not be stored: the gateway's log says why"}
 	case again:
 		return nil
 	}
@@ -172,20 +192,66 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 	return nil
 }
 
+// store puts a mail into the queue, unless it is there already: again says that. A
+// mail program that hands in a mail a second time, because the connection broke off
+// or its user pressed the button twice, gets the first one's answer. It must not get
+// a 250 for what did not arrive and will not be sent.
+func (g *Gateway) store(m *queue.Mail, sealed []byte, l *submission.Letter) (again bool, err error) {
+	for n := uint32(0); ; {
+		m.Tag = l.Key.Tag(tagLabel, l.Digest[:], binary.BigEndian.AppendUint32(nil, n))
+		id, again, err := g.queue.Put(*m, sealed)
+		if err != nil || !again {
+			return false, err
+		}
+		first, err := g.queue.Get(id)
+		switch {
+		case errors.Is(err, queue.ErrNotFound):
+			// Forgotten just now: its tag is free.
+		case err != nil:
+			return false, err
+		case !first.Final:
+			return true, nil
+		case l.MessageID == "":
+			// Nothing says that it is not a new mail of the same words: the report of a
+			// nightly job. It gets the next tag.
+			n++
+		case first.Failed+first.Expired+first.Waiting == 0:
+			return true, nil
+		default:
+			return false, &submission.Permanent{Text: "this mail was handed in before and " + missed(&first) + ": `sourdine queue` says why; write it anew to send it again"}
+		}
+	}
+}
+
+// missed says how a mail that ended without all its recipients fared.
+func missed(m *queue.Mail) string {
+	switch {
+	case m.Unknown:
+		return "may not have arrived"
+	case m.Delivered > 0:
+		return "did not reach all its recipients"
+	}
+	return "did not arrive"
+}
+
 // moments draws when a mail's state is asked for: from when it can be delivered
-// at the earliest until its expiry, life epochs away, and once soon after, while
-// the exit still tells.
+// at the earliest until its expiry, life epochs away, and once soon after, when
+// nothing more is taken of it whatever the clocks, and the exit still tells.
 func (g *Gateway) moments(now time.Time, expires, life uint64, fragments int, hold time.Duration) []time.Time {
 	p := g.network.Parameters
 	transit := time.Duration(fragments)*p.Slot + time.Duration(2*p.Layers)*p.Delay
 	end := directory.EpochStart(expires+1, p.Epoch)
-	grace := time.Duration(mail.Memory(life)) * p.Epoch / 2
-	return mixing.Moments(sender.NewRand(), now.Add(transit+hold/2), end, grace, questions)
+	over := sender.Tolerance(g.network)
+	grace := time.Duration(mail.Memory(life))*p.Epoch/2 - over
+	moments := mixing.Moments(sender.NewRand(), now.Add(transit+hold/2), end, grace, questions)
+	last := len(moments) - 1
+	moments[last] = moments[last].Add(over)
+	return moments
 }
 
 // told is for how many epochs beyond a mail's expiry the exit surely still knows
 // it: at least as long as for the life that a mail is given now.
-func (g *Gateway) told() uint64 { return mail.Memory(min(g.cfg.Expiry, g.exitExpiry())) }
+func (g *Gateway) told() uint64 { return mail.Memory(min(g.cfg.Expiry, g.sender.ExitExpiry())) }
 
 func (g *Gateway) card(l *submission.Letter) ([]byte, error) {
 	card := Card{Subject: l.Message.Subject}
@@ -206,15 +272,34 @@ func toSend(m *queue.Mail) sender.Parcel {
 			ID: mixing.ID(m.ID), Fragments: m.Fragments, Have: m.Have,
 			Complete: responsible(m.State), Queries: m.Queries,
 		},
-		Expires: m.Expires,
+		Exit: m.Exit, Expires: m.Expires,
 	}
 }
 
 // responsible reports whether the exit has taken the mail over.
 func responsible(s mail.State) bool { return s == mail.StateComplete || s == mail.StateDone }
 
-// Request implements sender.Store.
+// Request implements sender.Store. A mail whose fragments cannot be read any more is
+// ended. What was read and sent before may be all that the exit needs, so its fate is
+// unknown.
 func (g *Gateway) Request(id mail.ParcelID, index int) (*mail.Request, error) {
+	r, err := g.request(id, index)
+	if err == nil || errors.Is(err, queue.ErrNotFound) {
+		return r, err
+	}
+	g.log.Error("the copy of a mail on this machine is damaged; the mail was ended", "so far", g.damaged.Add(1))
+	results := g.sealResults([]mail.Result{{Reason: "its copy on this machine is damaged: it arrived only if all of it was sent before"}})
+	if err := g.queue.Update(id, func(m *queue.Mail) {
+		if !m.Final {
+			m.Final, m.Unknown, m.Results = true, true, results
+		}
+	}); err != nil {
+		g.log.Error("ending a mail failed", "error", err)
+	}
+	return nil, err
+}
+
+func (g *Gateway) request(id mail.ParcelID, index int) (*mail.Request, error) {
 	m, err := g.queue.Get(id)
 	if err != nil {
 		return nil, err
@@ -223,20 +308,22 @@ func (g *Gateway) Request(id mail.ParcelID, index int) (*mail.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(data) != m.Fragments*mail.FragmentCapacity(g.size) || index >= m.Fragments {
+		return nil, errors.New("a mail is not in as many pieces as its record says")
+	}
 	return mail.Sealed{ID: m.ID, Key: m.Key, Expires: m.Expires, Data: data}.Request(index, g.size), nil
 }
 
 // Answered implements sender.Store.
-func (g *Gateway) Answered(r *mail.Reply) {
-	err := g.queue.Update(r.Parcel, func(m *queue.Mail) {
+func (g *Gateway) Answered(r *mail.Reply, asked time.Time) (ended bool, err error) {
+	err = g.queue.Update(r.Parcel, func(m *queue.Mail) {
+		defer func() { ended = m.Final }()
 		if m.Final || (responsible(m.State) && !responsible(r.State)) {
 			return // an answer that others overtook
 		}
-		epoch := g.network.Epoch(g.now())
-		late := epoch > m.Expires && epoch <= m.Expires+g.told()
-		if late && !responsible(m.State) && !responsible(r.State) {
-			// The exit still knows what it had, and takes nothing any more: this
-			// mail never got there whole.
+		if !responsible(m.State) && !responsible(r.State) && r.State != mail.StateRefused && g.tooLate(m, asked) {
+			// The exit still knows what it had when it was asked, and takes nothing any
+			// more: this mail never got there whole.
 			m.Expired, m.Waiting, m.Final = m.Expired+m.Waiting, 0, true
 			return
 		}
@@ -257,11 +344,24 @@ func (g *Gateway) Answered(r *mail.Reply) {
 				m.Results = g.sealResults(r.Results)
 			}
 		}
-		m.Queries = after(m.Queries, g.now())
+		m.Queries = after(m.Queries, g.sender.Now())
 	})
-	if err != nil && !errors.Is(err, queue.ErrNotFound) {
+	if errors.Is(err, queue.ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
 		g.log.Error("storing a mail's state failed", "error", err)
 	}
+	return ended, err
+}
+
+// tooLate reports whether the answer to a packet that left at asked, and which is
+// there now, tells what an exit has of a mail that it takes nothing more of, and has
+// not forgotten yet. When the answer arrives says nothing: a packet that left in time
+// may be answered before the mail's last fragment is there.
+func (g *Gateway) tooLate(m *queue.Mail, asked time.Time) bool {
+	remembers := g.network.Epoch(g.sender.Now().Add(sender.Tolerance(g.network))) <= m.Expires+g.told()
+	return sender.Over(g.network, asked, m.Expires) && remembers
 }
 
 func tally(results []mail.Result) (waiting, delivered, failed, expired int) {
@@ -293,9 +393,13 @@ func (g *Gateway) sealResults(results []mail.Result) []byte {
 	return b
 }
 
-// ExitGone implements sender.Store: no other exit may have these mails, which
-// the one that is gone may have delivered.
-func (g *Gateway) ExitGone() { g.giveUp(func(*queue.Mail) bool { return true }) }
+// ExitChanged implements sender.Store.
+func (g *Gateway) ExitChanged() {
+	select {
+	case g.exitChanged <- struct{}{}:
+	default: // tend has yet to look at the change before
+	}
+}
 
 // giveUp ends every open mail that which picks, its fate unknown, and returns
 // their ids.
@@ -323,36 +427,58 @@ func (g *Gateway) giveUp(which func(*queue.Mail) bool) (ended []mail.ParcelID) {
 // expiry, for its user to see, in terms of the time a mail may live.
 const remembered = 6
 
-// tend hands the stored mails to the sender, and once an epoch ends those whose
-// fate will not be known and forgets those that ended long ago.
+// tend hands the stored mails to the sender. When the exit has changed, and once an
+// epoch, it ends those whose fate will not be known, and forgets those that ended
+// long ago.
 func (g *Gateway) tend(ctx context.Context) error {
-	mails, err := g.queue.All()
-	if err != nil {
-		return err
-	}
-	for i := range mails {
-		if !mails[i].Final {
-			if g.sender.Add(ctx, toSend(&mails[i])) != nil {
-				return nil
-			}
-		}
-	}
 	tick := time.NewTicker(g.network.Parameters.Epoch)
 	defer tick.Stop()
-	for {
+	for handOver, ticked := true, false; ; {
+		g.endLost(ctx, ticked)
+		if exit, ok := g.sender.Exit(); handOver && ok {
+			mails, err := g.queue.All()
+			if err != nil {
+				return err
+			}
+			for i := range mails {
+				if !mails[i].Final && mails[i].Exit == exit && g.sender.Add(ctx, toSend(&mails[i])) != nil {
+					return nil
+				}
+			}
+			handOver = false
+		}
+		ticked = false
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-g.exitChanged:
 		case <-tick.C:
+			ticked = true
+			g.forgetOld()
 		}
-		epoch := g.network.Epoch(g.now())
-		for _, id := range g.giveUp(func(m *queue.Mail) bool { return epoch > m.Expires+mail.Memory(g.cfg.Expiry) }) {
-			g.sender.Remove(ctx, id)
-		}
-		if keep := remembered * g.cfg.Expiry; epoch > keep {
-			if _, err := g.queue.ForgetBefore(epoch - keep); err != nil {
-				g.log.Error("forgetting old mails failed", "error", err)
-			}
+	}
+}
+
+// endLost ends the open mails whose fate will not be known: those of an exit that is
+// no longer this gateway's, since no other may have what it may have delivered; and,
+// if old, those that the exit no longer remembers. It looks at the whole queue each
+// time, so it does not matter when the gateway was killed, or which change it was
+// not told.
+func (g *Gateway) endLost(ctx context.Context, old bool) {
+	epoch := g.network.Epoch(g.sender.Now())
+	exit, known := g.sender.Exit()
+	for _, id := range g.giveUp(func(m *queue.Mail) bool {
+		return known && m.Exit != exit || old && epoch > m.Expires+mail.Memory(g.cfg.Expiry)
+	}) {
+		g.sender.Remove(ctx, id)
+	}
+}
+
+func (g *Gateway) forgetOld() {
+	epoch := g.network.Epoch(g.sender.Now())
+	if keep := remembered * g.cfg.Expiry; epoch > keep {
+		if _, err := g.queue.ForgetBefore(epoch - keep); err != nil {
+			g.log.Error("forgetting old mails failed", "error", err)
 		}
 	}
 }

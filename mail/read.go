@@ -30,10 +30,17 @@ func refuse(format string, args ...any) *Refusal {
 
 // Bounds on a submitted mail, far above what mail programs write.
 const (
-	maxHeader  = 64 << 10 // bytes of header
-	maxFields  = 1000     // header fields
-	maxRawLine = 64 << 10 // bytes of a line before decoding, CRLF not counted
+	MaxLine   = 64 << 10 // bytes of a line before decoding, CRLF not counted
+	maxHeader = 64 << 10 // bytes of header
+	maxFields = 1000     // header fields
 )
+
+// MaxSubmission is the largest mail, in bytes as a mail program submits it, that can
+// fit into a parcel sent in requests of n bytes. A text whose letters are all outside
+// ASCII is three times as long in quoted-printable (RFC 2045 section 6.7), with soft
+// line breaks of 3 bytes in 78. Whether a mail does fit, its text decoded,
+// [SealParcel] says.
+func MaxSubmission(n int) int64 { return maxHeader + 3*int64(max(0, MaxMail(n)))*78/75 }
 
 // Read parses a mail of at most limit bytes as a mail program submits it: the
 // bytes after DATA (RFC 5321 section 4.1.1.4), dot-stuffing undone. It takes the
@@ -86,8 +93,8 @@ func split(data []byte) (head, body []byte, err error) {
 		if bytes.IndexByte(line, '\r') >= 0 {
 			return nil, nil, refuse("The mail has a CR that no LF follows. Lines must end with CR LF.")
 		}
-		if len(line) > maxRawLine {
-			return nil, nil, refuse("The mail has a line of more than %d bytes. Break it into shorter ones.", maxRawLine)
+		if len(line) > MaxLine {
+			return nil, nil, refuse("The mail has a line of more than %d bytes. Break it into shorter ones.", MaxLine)
 		}
 		if inHeader && len(line) == 0 {
 			inHeader = false
@@ -200,7 +207,7 @@ func decodeTransfer(encoding string, body []byte) ([]byte, error) {
 		return body, nil
 	case "quoted-printable":
 		// A buffer for the longest line: the decoder takes no longer line than it has room for.
-		decoded, err = io.ReadAll(quotedprintable.NewReader(bufio.NewReaderSize(bytes.NewReader(body), maxRawLine+2)))
+		decoded, err = io.ReadAll(quotedprintable.NewReader(bufio.NewReaderSize(bytes.NewReader(body), MaxLine+2)))
 	case "base64":
 		decoded, err = base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(body)), ""))
 	default:

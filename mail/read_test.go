@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime/quotedprintable"
 	"os"
 	"path/filepath"
 	"strings"
@@ -193,5 +194,28 @@ func TestReadError(t *testing.T) {
 	var refusal *Refusal
 	if !errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &refusal) {
 		t.Errorf("a broken connection gives %v", err)
+	}
+}
+
+// Whatever fits into a parcel may be submitted, in quoted-printable too.
+func TestMaxSubmission(t *testing.T) {
+	const n = 30_000
+	p := &Parcel{Recipients: []Address{"a@b.example"}}
+	p.Body = strings.Repeat("\u044f", (MaxMail(n)-p.Size())/2-1) + "\n"
+	var raw bytes.Buffer
+	raw.WriteString("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n")
+	w := quotedprintable.NewWriter(&raw)
+	if _, err := w.Write([]byte(strings.ReplaceAll(p.Body, "\n", "\r\n"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m, err := Read(&raw, MaxSubmission(n))
+	if err != nil || m.Body != p.Body {
+		t.Fatalf("not read: %v", err)
+	}
+	if p.Size() > MaxMail(n) {
+		t.Errorf("%d bytes do not fit", p.Size())
 	}
 }

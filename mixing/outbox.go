@@ -63,7 +63,7 @@ type Outbox struct {
 	queries    schedule[*parcel] // the parcels, by their next moment to ask
 	overdue    schedule[Ticket]  // the packets, by when their answer is due
 	flights    flights
-	now        time.Time // of the last Next
+	now        time.Time // of the last Next or Ahead
 }
 
 type parcel struct {
@@ -103,6 +103,8 @@ func (x piece) fragment() *fragment {
 	}
 	return &x.parcel.fragments[x.index]
 }
+
+func (x piece) choice() Choice { return Choice{Fragment, x.parcel.id, x.index} }
 
 // NewOutbox returns an empty Outbox that draws from rng.
 func NewOutbox(p Params, rng *rand.Rand) *Outbox {
@@ -161,19 +163,12 @@ func (o *Outbox) Remove(id ID) {
 // Next only looks: a slot that is missed afterwards costs nothing. A second Next before Sent may
 // make the same choice.
 func (o *Outbox) Next(now time.Time) Choice {
-	o.now = now
-	for o.resends.due(now) {
-		e := o.resends.pop()
-		if f := e.what.fragment(); f != nil && f.state == waiting && f.again.Equal(e.at) {
-			o.makeReady(e.what)
-		}
-	}
+	o.wake(now)
 	if o.loss.holding {
 		return Choice{}
 	}
 	if n := len(o.ready); n > 0 {
-		x := o.ready[o.rng.IntN(n)]
-		return Choice{Fragment, x.parcel.id, x.index}
+		return o.ready[o.rng.IntN(n)].choice()
 	}
 	for o.queries.due(now) {
 		e := o.queries[0]
@@ -185,8 +180,45 @@ func (o *Outbox) Next(now time.Time) Choice {
 	return Choice{}
 }
 
+// Ahead chooses a fragment to have at hand for the packet after the one that carries but: uniformly at
+// random among the others that are ready. There may be none, and is none while [Outbox.Holding]. Like
+// Next it only looks. It is for a gateway that has to fetch fragments from a disk, which may stall, and
+// lets no packet wait for that; before it sends what it fetched it asks [Outbox.Ready].
+func (o *Outbox) Ahead(now time.Time, but Choice) (Choice, bool) {
+	o.wake(now)
+	n := len(o.ready)
+	if o.loss.holding || n == 0 {
+		return Choice{}, false
+	}
+	i := o.rng.IntN(n)
+	if c := o.ready[i].choice(); c != but {
+		return c, true
+	}
+	if n == 1 {
+		return Choice{}, false
+	}
+	return o.ready[(i+1+o.rng.IntN(n-1))%n].choice(), true
+}
+
+// Ready reports whether c is a fragment that still waits for a packet, whether or not it is held back.
+func (o *Outbox) Ready(c Choice) bool {
+	f := piece{o.parcels[c.Parcel], c.Index}.fragment()
+	return c.Kind == Fragment && f != nil && f.state == ready
+}
+
+// wake makes the fragments ready whose wait is over.
+func (o *Outbox) wake(now time.Time) {
+	o.now = now
+	for o.resends.due(now) {
+		e := o.resends.pop()
+		if f := e.what.fragment(); f != nil && f.state == waiting && f.again.Equal(e.at) {
+			o.makeReady(e.what)
+		}
+	}
+}
+
 // Sent notes that a packet with this choice left and that its answer is expected before due. A
-// question uses up every moment of its parcel that had come by the last Next, so that a machine that
+// question uses up every moment of its parcel that had come by the last Next or Ahead, so that a machine that
 // was off for days asks once. A lost question is not repeated while another is to come; the last one
 // is asked again, an exponential time after due, until the parcel is removed.
 func (o *Outbox) Sent(c Choice, due time.Time) Ticket {

@@ -890,3 +890,46 @@ func FuzzOutbox(f *testing.F) {
 		}
 	})
 }
+
+// Ahead chooses any ready fragment but the one that is about to leave, and nothing
+// that Next would not.
+func TestAhead(t *testing.T) {
+	o := NewOutbox(Params{ResendMean: time.Hour, Window: 10, MaxLoss: 0.2}, newRand(5))
+	if c, ok := o.Ahead(start, Choice{}); ok {
+		t.Fatalf("an empty outbox chooses %+v", c)
+	}
+	o.Add(Parcel{ID: id(1), Fragments: 1})
+	only := Choice{Fragment, id(1), 0}
+	if c, ok := o.Ahead(start, Choice{}); !ok || c != only || !o.Ready(c) {
+		t.Fatalf("of one fragment it chooses %+v, %v", c, ok)
+	}
+	if c, ok := o.Ahead(start, only); ok {
+		t.Fatalf("it chooses the one that leaves, %+v", c)
+	}
+	o.Add(Parcel{ID: id(2), Fragments: 3})
+	counts := map[Choice]int{}
+	for range 3000 {
+		c, ok := o.Ahead(start, only)
+		if !ok || !o.Ready(c) {
+			t.Fatalf("it chooses %+v, %v", c, ok)
+		}
+		counts[c]++
+	}
+	for i := range 3 {
+		if n := counts[Choice{Fragment, id(2), i}]; n < 900 || n > 1100 { // 1000 ± 4 standard errors
+			t.Errorf("fragment %d of 3 is chosen %d times of 3000", i, n)
+		}
+	}
+	o.Sent(only, start.Add(time.Minute))
+	if o.Ready(only) || o.Ready(Choice{}) || o.Ready(Choice{Query, id(2), 0}) || o.Ready(Choice{Fragment, id(2), 3}) || o.Ready(Choice{Fragment, id(3), 0}) {
+		t.Error("what is under way, or no fragment, is ready")
+	}
+	// While too much is lost nothing is chosen, but what is ready stays so.
+	for range 10 {
+		o.Sent(Choice{}, start)
+	}
+	o.Tick(start.Add(time.Second))
+	if c, ok := o.Ahead(start, Choice{}); ok || !o.Holding() || !o.Ready(Choice{Fragment, id(2), 0}) {
+		t.Errorf("while holding it chooses %+v, %v", c, ok)
+	}
+}

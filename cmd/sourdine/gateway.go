@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -58,8 +60,8 @@ func (f *passwordFlags) given() bool { return f.file != "" || f.fd >= 0 }
 const maxPassword = 1024
 
 // read returns the password, asking for it at the terminal if need be, twice if
-// it is a new one.
-func (f *passwordFlags) read(isNew bool) ([]byte, error) {
+// it is a new one. The caller wipes it.
+func (f *passwordFlags) read(ctx context.Context, isNew bool) ([]byte, error) {
 	var in io.Reader
 	switch {
 	case f.file != "":
@@ -79,7 +81,7 @@ func (f *passwordFlags) read(isNew bool) ([]byte, error) {
 	case !term.IsTerminal(int(os.Stdin.Fd())):
 		return nil, errors.New("there is no terminal to ask for the password: use --password-file or --password-fd")
 	default:
-		return askPassword(isNew)
+		return askPassword(ctx, isNew)
 	}
 	b, err := io.ReadAll(io.LimitReader(in, maxPassword+1))
 	if err != nil {
@@ -101,11 +103,31 @@ func checkPassword(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-func askPassword(isNew bool) ([]byte, error) {
+func askPassword(ctx context.Context, isNew bool) ([]byte, error) {
 	ask := func(prompt string) ([]byte, error) {
+		terminal := int(os.Stdin.Fd())
+		before, err := term.GetState(terminal)
+		if err != nil {
+			return nil, err
+		}
 		fmt.Fprint(os.Stderr, prompt)
 		defer fmt.Fprintln(os.Stderr)
-		return term.ReadPassword(int(os.Stdin.Fd()))
+		type answer struct {
+			password []byte
+			err      error
+		}
+		answered := make(chan answer, 1)
+		go func() {
+			b, err := term.ReadPassword(terminal)
+			answered <- answer{b, err}
+		}()
+		select {
+		case a := <-answered:
+			return a.password, a.err
+		case <-ctx.Done(): // Ctrl-C: the read goes on until the process ends
+			_ = term.Restore(terminal, before)
+			return nil, errors.New("interrupted")
+		}
 	}
 	prompt := "Password: "
 	if isNew {
@@ -117,10 +139,13 @@ func askPassword(isNew bool) ([]byte, error) {
 	}
 	if isNew {
 		again, err := ask("The same again: ")
+		defer clear(again)
 		if err != nil {
+			clear(first)
 			return nil, err
 		}
 		if !bytes.Equal(first, again) {
+			clear(first)
 			return nil, errors.New("the two passwords differ: try again")
 		}
 	}
@@ -138,10 +163,11 @@ func gatewayInitCommand() *cobra.Command {
 		Short: "Make a gateway's directory, key and first password",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			secret, err := password.read(true)
+			secret, err := password.read(cmd.Context(), true)
 			if err != nil {
 				return err
 			}
+			defer clear(secret)
 			self, err := os.Executable()
 			if err != nil {
 				return err
@@ -167,13 +193,22 @@ func gatewayInitCommand() *cobra.Command {
 
 func printSettings(out io.Writer, m *gateway.Created) {
 	c := m.Config
+	var doors []string
+	if c.ListenTLS != "" {
+		doors = append(doors, "server       "+gateway.Host(c.ListenTLS)+", port "+gateway.Port(c.ListenTLS)+" with SSL/TLS")
+	}
+	if c.Listen != "" {
+		doors = append(doors, "server       "+gateway.Host(c.Listen)+", port "+gateway.Port(c.Listen)+" with STARTTLS")
+	}
+	if c.Socket != "" {
+		doors = append(doors, "unix socket  "+c.Socket+", without TLS")
+	}
 	fmt.Fprintf(out, `Made a gateway to the network %s in %s.
 Compare this with what the network's people publish:
   fingerprint  %s
 
 Settings for your mail program (outgoing mail, SMTP):
-  server       127.0.0.1
-  port         %s with SSL/TLS, or %s with STARTTLS
+  %s
   user name    %s
   password     the one you chose
   certificate  %s
@@ -185,6 +220,6 @@ Or let systemd keep it running, from the start of the machine:
   loginctl enable-linger
   systemctl --user enable --now %s
 Then look with: sourdine status -c %s
-`, m.Network.Name, c.Dir(), m.Network.Fingerprint(), gateway.Port(c.ListenTLS), gateway.Port(c.Listen), c.User,
+`, m.Network.Name, c.Dir(), m.Network.Fingerprint(), strings.Join(doors, "\n  or "), c.User,
 		m.Certificate, m.Fingerprint, m.Path, m.Unit, m.Path)
 }

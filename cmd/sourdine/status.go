@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -66,9 +67,12 @@ func printStatus(out io.Writer, st *gateway.Status) {
 	fmt.Fprintf(w, "consensus\t%s\n", consensus)
 	fmt.Fprintf(w, "packets\tone every %s; %d sent, %d of them cover; %d slots missed\n", st.Slot, st.PacketsSent, st.CoverSent, st.SlotsMissed)
 	fmt.Fprintf(w, "replies\t%d came back; lost %d of the last %d\n", st.Answered, st.Lost, st.RecentOf)
-	accept := "no: the exit has not answered yet"
-	if st.CanAccept {
+	accept := "no"
+	switch {
+	case st.CanAccept:
 		accept = "yes"
+	case st.Answered == 0:
+		accept = "no: the exit has not answered yet"
 	}
 	fmt.Fprintf(w, "takes mail\t%s\n", accept)
 	m := st.Mails
@@ -99,7 +103,7 @@ Recipients, subjects and the reasons of failures are sealed to your key: with
 			}
 			var key *keyring.Key
 			if details || password.given() {
-				if key, err = unlock(c, &password); err != nil {
+				if key, err = unlock(cmd.Context(), c, &password); err != nil {
 					return err
 				}
 				defer key.Wipe()
@@ -123,15 +127,16 @@ Recipients, subjects and the reasons of failures are sealed to your key: with
 	return cmd
 }
 
-func unlock(c *gateway.Config, f *passwordFlags) (*keyring.Key, error) {
+func unlock(ctx context.Context, c *gateway.Config, f *passwordFlags) (*keyring.Key, error) {
 	ring, err := c.Keyring()
 	if err != nil {
 		return nil, err
 	}
-	secret, err := f.read(false)
+	secret, err := f.read(ctx, false)
 	if err != nil {
 		return nil, err
 	}
+	defer clear(secret)
 	return ring.Unlock(secret)
 }
 
@@ -141,17 +146,13 @@ func printQueue(out io.Writer, list []gateway.Entry) {
 		return
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "mail\tstate\tpieces\trecipients\tto\tsubject\treason")
+	fmt.Fprintln(w, "mail\tstate\tpieces\trecipients\tsubject")
 	for _, e := range list {
 		n := e.Waiting + e.Delivered + e.Failed + e.Expired
-		var reasons []string
-		for _, r := range e.Reasons {
-			if r != "" {
-				reasons = append(reasons, r)
-			}
+		fmt.Fprintf(w, "%s\t%s\t%d of %d\t%d of %d\t%s\n", e.ID, e.State, e.Stored, e.Fragments, e.Delivered, n, e.Subject)
+		for _, r := range e.Recipients {
+			fmt.Fprintf(w, "\t%s\t\t\t%s\n", r.Outcome, strings.TrimSpace(r.Address+"  "+r.Reason))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d of %d\t%d of %d\t%s\t%s\t%s\n", e.ID, e.State, e.Stored, e.Fragments, e.Delivered, n,
-			strings.Join(e.To, ", "), e.Subject, strings.Join(reasons, "; "))
 	}
 	w.Flush()
 }

@@ -226,6 +226,9 @@ func TestFailedSync(t *testing.T) {
 		t.Errorf("the sync failed: %v", err)
 	}
 	restore()
+	if err := q.Err(); !errors.Is(err, ErrFailed) {
+		t.Errorf("the queue says of itself: %v", err)
+	}
 	m, _ := sample(1)
 	_, _, errPut := q.Put(sample(2))
 	_, _, errAgain := q.Put(sample(1))
@@ -236,6 +239,9 @@ func TestFailedSync(t *testing.T) {
 	}
 	q.Close()
 	q = open(t, dir)
+	if err := q.Err(); err != nil {
+		t.Errorf("after a new start the queue says: %v", err)
+	}
 	put(t, q, 2)
 	holds(t, q, 1, 2)
 }

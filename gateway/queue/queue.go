@@ -2,10 +2,11 @@
 // Update return nil for is on the disk and survives a killed process and, where the disk honours
 // sync, a power loss.
 //
-// A thief of the file learns how many mails there are, how long they are to the bucket, when they
-// expire, when they are asked for and how far they got. It holds nothing that says from whom, to whom,
-// about what, or when a mail was submitted: the parcel is sealed to the exit, recipients and outcomes
-// to the user, ids are random, and a tag is a keyed hash. What is forgotten lingers in the file's free
+// A thief of the file learns how many mails there are, to which exit they go, how long they are to the
+// bucket, when they expire, when they are asked for and how far they got. All mails are given the same
+// time to live, so the expiry tells the epoch in which one was submitted. It holds nothing that says from
+// whom, to whom or about what: the parcel is sealed to the exit, recipients and outcomes to the user,
+// ids are random, and a tag is a keyed hash. What is forgotten lingers in the file's free
 // pages until they are used again, sealed as it was.
 //
 // The package keeps records and knows nothing of networks, schedules or keys. It may import mail, the
@@ -46,6 +47,7 @@ var (
 // Mail is what the queue knows of a mail.
 type Mail struct {
 	ID        mail.ParcelID
+	Exit      [32]byte    // the identity of the exit it is sealed to; no other may have it
 	Key       mail.KeyID  // the exit's key it is sealed to
 	Expires   uint64      // epoch
 	Fragments int         // 1 to mail.MaxFragments
@@ -464,6 +466,14 @@ func (q *Queue) forget(which func(*Mail) bool) (n int, err error) {
 		return 0, fmt.Errorf("forgetting mails: %w", err)
 	}
 	return n, nil
+}
+
+// Err is ErrFailed once the disk has failed the queue, which then takes no change any more.
+func (q *Queue) Err() error {
+	if q.failed.Load() {
+		return ErrFailed
+	}
+	return nil
 }
 
 // Close closes the queue.

@@ -40,7 +40,7 @@ func sample(n int) (Mail, []byte) {
 	m := Mail{
 		ID: mail.ParcelID{0: byte(n), 1: byte(n >> 8), 15: 1}, Key: mail.KeyID{9, byte(n)}, Expires: 80_000 + uint64(n), Fragments: 1 + n%mail.MaxFragments,
 		Queries: []time.Time{time.Unix(1_800_000_000+int64(n), 0).UTC(), time.Unix(1_800_100_000, 0).UTC()},
-		State:   mail.StateUnknown, Waiting: 1 + n%5, Card: fmt.Appendf(nil, "card %d", n), Tag: [32]byte{0: byte(n), 1: byte(n >> 8), 31: 2},
+		State:   mail.StateUnknown, Waiting: 1 + n%5, Card: fmt.Appendf(nil, "card %d", n), Tag: [32]byte{0: byte(n), 1: byte(n >> 8), 31: 2}, Exit: [32]byte{3},
 	}
 	return m, bytes.Repeat([]byte{byte(n), 0xee}, 500*(1+n%7))
 }

@@ -49,8 +49,8 @@ func checksum(id mail.ParcelID, content []byte) uint32 {
 }
 
 // record is the content of a mail's record: a CBOR array (RFC 8949) of its fields in this order, in the
-// core deterministic encoding (section 4.2.1). The id is the key it is stored under. No field says when
-// the mail was submitted.
+// core deterministic encoding (section 4.2.1). The id is the key it is stored under. No field is
+// the time of submission; but Expires lies a fixed time after it, and so tells its epoch.
 type record struct {
 	_         struct{} `cbor:",toarray"`
 	Key       mail.KeyID
@@ -68,6 +68,7 @@ type record struct {
 	Unknown   bool
 	Card      []byte
 	Tag       [32]byte
+	Exit      [32]byte
 }
 
 // Limits of a record and of a sealed parcel. A hundred recipients with their longest reasons, and the
@@ -101,7 +102,7 @@ func must[T any](mode T, err error) T {
 // encode returns the mail's framed record, or an error if a field is out of bounds.
 func (m *Mail) encode() ([]byte, error) {
 	r := record{
-		Key: m.Key, Expires: m.Expires, Fragments: m.Fragments, Have: m.Have, State: m.State,
+		Exit: m.Exit, Key: m.Key, Expires: m.Expires, Fragments: m.Fragments, Have: m.Have, State: m.State,
 		Results: m.Results, Delivered: m.Delivered, Failed: m.Failed, Expired: m.Expired, Waiting: m.Waiting,
 		Final: m.Final, Unknown: m.Unknown, Card: m.Card, Tag: m.Tag,
 	}
@@ -132,7 +133,7 @@ func decode(id mail.ParcelID, b []byte) (Mail, error) {
 		return Mail{}, ErrDamaged
 	}
 	m := Mail{
-		ID: id, Key: r.Key, Expires: r.Expires, Fragments: r.Fragments, Have: r.Have, State: r.State,
+		ID: id, Exit: r.Exit, Key: r.Key, Expires: r.Expires, Fragments: r.Fragments, Have: r.Have, State: r.State,
 		Results: r.Results, Delivered: r.Delivered, Failed: r.Failed, Expired: r.Expired, Waiting: r.Waiting,
 		Final: r.Final, Unknown: r.Unknown, Card: r.Card, Tag: r.Tag,
 	}

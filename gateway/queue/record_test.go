@@ -17,12 +17,13 @@ func TestRecordFormat(t *testing.T) {
 		ID: mail.ParcelID{1, 2, 3}, Key: mail.KeyID{4, 5, 6}, Expires: 81_234, Fragments: 3, Have: 0b101,
 		Queries: []time.Time{time.Unix(1_800_000_000, 0).UTC()}, State: mail.StateIncomplete,
 		Results: []byte("sealed results"), Delivered: 1, Failed: 2, Expired: 3, Waiting: 4,
-		Final: true, Unknown: true, Card: []byte("sealed card"), Tag: [32]byte{7, 8, 9},
+		Final: true, Unknown: true, Card: []byte("sealed card"), Tag: [32]byte{7, 8, 9}, Exit: [32]byte{10, 11},
 	}
-	const want = "01036287d9" + // version, checksum
-		"8f" + "480405060000000000" + "1a00013d52" + "03" + "05" + "811a6b49d200" + "02" + // key to state
+	const want = "0122a1186d" + // version, checksum
+		"90" + "480405060000000000" + "1a00013d52" + "03" + "05" + "811a6b49d200" + "02" + // key to state
 		"4e7365616c656420726573756c7473" + "01020304" + "f5f5" + "4b7365616c65642063617264" +
-		"58200708090000000000000000000000000000000000000000000000000000000000"
+		"58200708090000000000000000000000000000000000000000000000000000000000" +
+		"58200a0b000000000000000000000000000000000000000000000000000000000000"
 	b, err := m.encode()
 	if err != nil {
 		t.Fatal(err)

@@ -60,6 +60,11 @@ func TestClockBehind(t *testing.T) {
 	}
 	view, err := n.Verify(raw, wrong+3)
 	s.verified(now, view, err, s.fetch.hint)
+	for s.saving { // the choice of an exit
+		tell := <-s.told
+		go tell(t.Context(), nil)
+		(<-s.events)(t.Context(), now)
+	}
 	if s.epoch(now) != wrong+3 {
 		t.Errorf("in epoch %d, want %d", s.epoch(now), wrong+3)
 	}

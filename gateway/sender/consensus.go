@@ -11,6 +11,7 @@ import (
 	"codeberg.org/sourdine/sourdine/internal/link"
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mixing"
+	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
 // fetch is the next consensus to ask for.
@@ -88,7 +89,9 @@ func (s *Sender) received(ctx context.Context, now time.Time, c *link.Consensus,
 		s.unavailable(now, epoch, hint)
 		return
 	}
-	if epoch < s.guards.Epoch {
+	// The next epoch's document is seen while the one before is current. A sender that
+	// starts again then needs the current one once more.
+	if epoch+1 < s.guards.Epoch {
 		s.setConsensus(fmt.Errorf("the consensus of epoch %d is older than one seen before, of epoch %d: is this machine's clock right?", epoch, s.guards.Epoch))
 		s.planFetch(now)
 		return
@@ -141,12 +144,8 @@ func (s *Sender) verified(now time.Time, view *directory.View, err error, hint b
 			delete(s.views, e)
 		}
 	}
-	write := s.guards.saw(view.Epoch)
-	s.tell(func(Store) {
-		if err := write(); err != nil {
-			s.cfg.Log.Error("writing the file of guards failed", "error", err)
-		}
-	})
+	s.guards.Epoch = max(s.guards.Epoch, view.Epoch)
+	s.saveGuards()
 	if s.prepared == nil {
 		s.prepare(now)
 	}
@@ -172,20 +171,30 @@ func (s *Sender) usable(now time.Time) (*directory.View, error) {
 	if err := view.Meets(s.cfg.Floors); err != nil {
 		return view, err
 	}
-	if err := s.guards.chooseExit(view, s.rng, s.patience(exitPatience)); err != nil {
-		if errors.Is(err, errExitChanged) {
-			s.tell(Store.ExitGone)
-			s.forgetParcels()
-			return s.usable(now)
-		}
+	g := s.guards
+	if err := g.chooseExit(view, s.rng, s.patience(exitPatience)); err != nil {
 		return view, err
 	}
-	exit, ok := view.Exit(s.guards.exit)
+	if g.chosen != g.exit {
+		s.saveGuards()
+		if g.exit == (sphinx.NodeID{}) {
+			return view, errors.New("the choice of an exit is being written to the disk")
+		}
+	}
+	exit, ok := view.Exit(g.exit)
 	if !ok {
-		s.guards.ExitFailing.failed(s.epoch(now))
+		g.ExitFailing.failed(s.epoch(now))
 		return view, errors.New("this gateway's exit is not in the consensus; it is given up only after long absence")
 	}
-	s.setExit(exit.ExitInfo)
+	if g.chosen == g.exit && exit.Operator != g.ExitOperator {
+		g.ExitOperator = exit.Operator
+		s.saveGuards()
+	}
+	if exit.Operator == g.entry.Operator {
+		g.ExitFailing.failed(s.epoch(now))
+		return view, errors.New("this gateway's exit and its entry are run by one operator, who could see both ends; the exit is given up only after a long time")
+	}
+	s.setExit(exit)
 	s.follow(now, view, exit)
 	return view, nil
 }
@@ -202,14 +211,42 @@ func (s *Sender) follow(now time.Time, view *directory.View, exit *directory.Exi
 	}
 }
 
-// forgetParcels takes every mail out: they were sealed to an exit that is gone.
-func (s *Sender) forgetParcels() {
-	for id := range s.expires {
+// saveGuards has the guards written by the goroutine that may wait for the disk.
+// One write is under way at a time; what changes meanwhile is written after it.
+func (s *Sender) saveGuards() {
+	if s.saving {
+		s.unsaved = true
+		return
+	}
+	write, chosen := s.guards.later(), s.guards.chosen
+	s.saving = s.tell(func(ctx context.Context, _ Store) {
+		err := write()
+		s.post(ctx, func(_ context.Context, now time.Time) { s.guardsSaved(now, chosen, err) })
+	})
+}
+
+// guardsSaved is what follows a write of the guards: a choice of an exit that is on
+// the disk now is taken into use. One that is not is tried again with the next slot.
+func (s *Sender) guardsSaved(now time.Time, chosen sphinx.NodeID, err error) {
+	s.saving = false
+	s.setGuards(err)
+	if s.unsaved {
+		s.unsaved = false
+		s.saveGuards()
+	}
+	if err != nil || chosen == s.guards.exit {
+		return
+	}
+	s.guards.exit = chosen
+	s.setExitID(chosen)
+	for id := range s.parcels { // they are sealed to the exit that is gone
 		s.forget(id)
 	}
+	s.tell(func(_ context.Context, store Store) { store.ExitChanged() })
+	s.prepare(now)
 }
 
 func (s *Sender) forget(id mail.ParcelID) {
 	s.outbox.Remove(mixing.ID(id))
-	delete(s.expires, id)
+	delete(s.parcels, id)
 }

@@ -6,11 +6,14 @@
 //   - Slots come from mixing.Clock. A slot that cannot be used is gone.
 //   - Connections, their retries and the consensus have a schedule of their own,
 //     drawn from a random source that nothing of a mail ever touches.
-//   - The packet of a slot is wrapped when the slot before it has gone.
+//   - The packet of a slot is wrapped when the slot before it has gone, whatever it
+//     carries. A fragment is in it if it was read from the disk by then; no packet
+//     waits for one.
 //
-// One goroutine, the loop of [Sender.Run], owns all state. Others dial, read,
-// write and check signatures for it and hand it what they have; the [Store],
-// which may wait for a disk, has one of its own.
+// One goroutine, the loop of [Sender.Run], owns all state and waits for no disk.
+// Others dial, read, write and check signatures for it and hand it what they have;
+// two belong to the [Store]: one reads fragments, and one does all the rest,
+// writing the file of guards too.
 //
 // The package may import directory, link, mail, mixing and sphinx. It knows no
 // user, no SMTP and no secret of the user's.

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/directory"
@@ -16,46 +14,32 @@ import (
 	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
-// How long an entry or an exit may fail before another is chosen. Changing is a
-// risk of its own: who makes a user change often enough becomes their entry.
+// How long an entry or an exit may leave everything without a reply before another
+// is chosen. Changing is a risk of its own: who makes a user change often enough
+// becomes their entry. A packet without a reply counts against both, since nobody
+// can tell which of them dropped it, and any reply clears both. The entry goes first:
+// were it the exit, an entry that drops everything would make its gateway try one
+// exit after the other, until one that works with it.
 const (
 	entryPatience = 3 * 24 * time.Hour
 	exitPatience  = 7 * 24 * time.Hour
 )
 
 // guards are the entry and the exit that a gateway keeps for months, and the
-// newest epoch whose consensus it has seen.
+// newest epoch whose consensus it has seen. The exported fields are the file's.
 type guards struct {
-	Entry        string   `json:"entry"` // identity hash in hexadecimal
-	Exit         string   `json:"exit,omitempty"`
+	Entry        string   `json:"entry"`          // identity hash in hexadecimal
+	Exit         string   `json:"exit,omitempty"` // of chosen
+	ExitOperator string   `json:"exit_operator,omitempty"`
 	EntryFailing failures `json:"entry_failing"`
 	ExitFailing  failures `json:"exit_failing"`
 	Epoch        uint64   `json:"epoch"`
 
-	file    guardsFile
-	version uint64 // counts what was handed to the file
+	path    string
 	network *directory.Network
 	entry   *directory.Member
-	exit    sphinx.NodeID // zero: none yet
-}
-
-// guardsFile is written by the sender's loop and by its helper, so that a slow
-// disk keeps no slot waiting.
-type guardsFile struct {
-	path    string
-	mu      sync.Mutex
-	written uint64 // the version that the file has
-}
-
-// write replaces the file's content, unless a newer version is there already.
-func (f *guardsFile) write(version uint64, content []byte) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if version < f.written {
-		return nil
-	}
-	f.written = version
-	return config.WriteFile(f.path, content, 0o600)
+	exit    sphinx.NodeID // in use; zero: none yet
+	chosen  sphinx.NodeID // not in use before it is on the disk: see Sender.saveGuards
 }
 
 // failures counts the epochs in which something was tried and never worked, since
@@ -65,22 +49,25 @@ type failures struct {
 	Last   uint64 `json:"last"` // the epoch that was counted last
 }
 
-func (f *failures) failed(epoch uint64) {
-	if epoch != f.Last {
-		f.Epochs++
-		f.Last = epoch
+// failed reports whether this epoch was not counted yet.
+func (f *failures) failed(epoch uint64) bool {
+	if epoch == f.Last {
+		return false
 	}
+	f.Epochs++
+	f.Last = epoch
+	return true
 }
 
 func (f *failures) worked(epoch uint64) { *f = failures{Last: epoch} }
 
 // loadGuards reads the file at path, or chooses an entry where there is none.
 func loadGuards(path string, n *directory.Network) (*guards, error) {
-	g := &guards{file: guardsFile{path: path}, network: n}
+	g := &guards{path: path, network: n}
 	b, err := config.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		g.pickEntry(NewRand())
-		return g, g.save()
+		return g, g.later()()
 	}
 	if err != nil {
 		return nil, err
@@ -94,6 +81,7 @@ func loadGuards(path string, n *directory.Network) (*guards, error) {
 			return nil, fmt.Errorf("%s is damaged: its exit is no identity; remove it to let the gateway choose anew", path)
 		}
 		copy(g.exit[:], id)
+		g.chosen = g.exit
 	}
 	for _, m := range n.Entries {
 		if id := m.ID(); hex.EncodeToString(id[:]) == g.Entry {
@@ -102,71 +90,63 @@ func loadGuards(path string, n *directory.Network) (*guards, error) {
 	}
 	if g.entry == nil { // the network file no longer lists it
 		g.pickEntry(NewRand())
-		return g, g.save()
+		return g, g.later()()
 	}
 	return g, nil
 }
 
-// save writes the guards, and returns when they are on the disk.
-func (g *guards) save() error { return g.later()() }
-
 // later returns what writes the guards as they are now, to be called by any
-// goroutine.
-func (g *guards) later() func() error {
+// goroutine, one at a time and in order.
+func (g *guards) later() (write func() error) {
 	b, err := json.MarshalIndent(g, "", "  ")
-	if err != nil {
-		return func() error { return err }
+	return func() error {
+		if err != nil {
+			return err
+		}
+		return config.WriteFile(g.path, append(b, '\n'), 0o600)
 	}
-	g.version++
-	version := g.version
-	return func() error { return g.file.write(version, append(b, '\n')) }
 }
 
-func (g *guards) pickEntry(rng *rand.Rand) {
-	candidates := make([]*directory.Member, 0, len(g.network.Entries))
+// pickEntry chooses another entry than the one there is, never of the exit's
+// operator, and reports whether it found one. Where there is none yet, one of the
+// exit's operator is better than nothing to start from: no packet goes by it before
+// the exit, too, has another operator.
+func (g *guards) pickEntry(rng *rand.Rand) bool {
+	var candidates []*directory.Member
 	for _, m := range g.network.Entries {
-		if m != g.entry {
+		if m != g.entry && m.Operator != g.ExitOperator {
 			candidates = append(candidates, m)
 		}
 	}
 	if len(candidates) == 0 {
-		return
+		if g.entry != nil {
+			return false
+		}
+		candidates = g.network.Entries
 	}
 	g.entry = candidates[rng.IntN(len(candidates))]
 	id := g.entry.ID()
 	g.Entry, g.EntryFailing = hex.EncodeToString(id[:]), failures{}
+	return true
 }
 
-// saw notes that a consensus of this epoch was seen, and returns what writes it
-// down.
-func (g *guards) saw(epoch uint64) (write func() error) {
-	g.Epoch = max(g.Epoch, epoch)
-	return g.later()
+// changeEntry chooses another entry if the one there is left everything without a
+// reply for more than patience epochs, and reports whether it did.
+func (g *guards) changeEntry(patience uint64, rng *rand.Rand) bool {
+	return g.EntryFailing.Epochs > patience && g.pickEntry(rng)
 }
 
-// entryFailed notes a failed attempt, and chooses another entry after patience
-// epochs of attempts without a success.
-func (g *guards) entryFailed(epoch, patience uint64, rng *rand.Rand, log *slog.Logger) {
-	g.EntryFailing.failed(epoch)
-	if g.EntryFailing.Epochs <= patience || len(g.network.Entries) < 2 {
-		return
-	}
-	g.pickEntry(rng)
-	log.Warn("the entry failed for long; another was chosen", "entry", g.entry.Name)
-	if err := g.save(); err != nil {
-		log.Error("writing the file of guards failed", "error", err)
-	}
-}
-
-// errExitChanged says that another exit was chosen in place of one.
-var errExitChanged = errors.New("the exit was changed")
+// errSameOperator says why no exit can be used.
+var errSameOperator = errors.New("no exit in the consensus is run by others than this gateway's entry: an entry and an exit of one operator could work together")
 
 // chooseExit chooses an exit where there is none, or where the one there is left
-// packets without an answer, or was not in the consensus, for more than patience
-// epochs: never one that the entry's operator runs.
+// packets without an answer, or could not be used, for more than patience epochs:
+// never one that the entry's operator runs. What it chooses is g.chosen, which
+// becomes g.exit when it is on the disk: a mail must not be sealed to an exit of
+// which a killed process would know nothing at its next start.
 func (g *guards) chooseExit(v *directory.View, rng *rand.Rand, patience uint64) error {
-	had := g.exit != sphinx.NodeID{}
-	if had && g.ExitFailing.Epochs <= patience {
+	none := sphinx.NodeID{}
+	if g.chosen != none && (g.chosen != g.exit || g.ExitFailing.Epochs <= patience) {
 		return nil
 	}
 	var candidates []directory.Exit
@@ -176,18 +156,13 @@ func (g *guards) chooseExit(v *directory.View, rng *rand.Rand, patience uint64) 
 		}
 	}
 	if len(candidates) == 0 {
-		if had {
+		if g.exit != none {
 			return nil // there is no other
 		}
-		return errors.New("no exit in the consensus is run by others than this gateway's entry: an entry and an exit of one operator could work together")
+		return errSameOperator
 	}
-	g.exit = candidates[rng.IntN(len(candidates))].ID
-	g.Exit, g.ExitFailing = hex.EncodeToString(g.exit[:]), failures{}
-	if err := g.save(); err != nil {
-		return err
-	}
-	if had {
-		return errExitChanged
-	}
+	e := candidates[rng.IntN(len(candidates))]
+	g.chosen = e.ID
+	g.Exit, g.ExitOperator, g.ExitFailing = hex.EncodeToString(e.ID[:]), e.Operator, failures{}
 	return nil
 }

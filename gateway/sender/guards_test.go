@@ -1,9 +1,6 @@
 package sender
 
 import (
-	"errors"
-	"io"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -54,19 +51,16 @@ func TestGuardsAreKept(t *testing.T) {
 	if err := first.chooseExit(exits("x1", "x2", "x3"), NewRand(), 5); err != nil {
 		t.Fatal(err)
 	}
-	// Whichever is written first: the newest stays.
-	older, newer := first.saw(9), first.saw(10)
-	for _, write := range []func() error{newer, older} {
-		if err := write(); err != nil {
-			t.Fatal(err)
-		}
+	first.Epoch = 10
+	if err := first.later()(); err != nil {
+		t.Fatal(err)
 	}
 	for range 20 {
 		g, err := loadGuards(path, n)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if g.entry != first.entry || g.exit != first.exit || g.Epoch != 10 {
+		if g.entry != first.entry || g.exit != first.chosen || g.ExitOperator != first.ExitOperator || g.Epoch != 10 {
 			t.Fatal("the guards changed without a reason")
 		}
 	}
@@ -85,25 +79,27 @@ func TestEntryChangesOnlyAfterLongFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, rng := slog.New(slog.NewTextHandler(io.Discard, nil)), rand.New(rand.NewPCG(1, 1))
+	rng := rand.New(rand.NewPCG(1, 1))
 	first := g.entry
-	fail := func(from, to uint64) {
+	fail := func(g *guards, from, to, patience uint64) {
 		for epoch := from; epoch < to; epoch++ {
-			g.entryFailed(epoch, 72, rng, log)
-			g.entryFailed(epoch, 72, rng, log)
+			if !g.EntryFailing.failed(epoch) || g.EntryFailing.failed(epoch) {
+				t.Fatal("an epoch does not count once")
+			}
+			g.changeEntry(patience, rng)
 		}
 	}
-	fail(100, 172)
+	fail(g, 100, 172, 72)
 	if g.entry != first {
 		t.Fatal("the entry changed after 72 epochs of failure, want more")
 	}
 	g.EntryFailing.worked(172)
-	fail(173, 180)
-	fail(10_000, 10_065) // the machine was off for a year
+	fail(g, 173, 180, 72)
+	fail(g, 10_000, 10_065, 72) // the machine was off for a year
 	if g.entry != first {
 		t.Fatal("the entry changed though it worked 72 epochs of attempts ago")
 	}
-	fail(10_065, 10_066)
+	fail(g, 10_065, 10_066, 72)
 	if g.entry == first {
 		t.Fatal("the entry did not change after 73 epochs of failure")
 	}
@@ -111,11 +107,32 @@ func TestEntryChangesOnlyAfterLongFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for epoch := range uint64(100) {
-		alone.entryFailed(epoch, 1, rng, log)
-	}
+	fail(alone, 1, 100, 1)
 	if alone.entry == nil || alone.entry.Name != "e1" {
 		t.Error("the only entry was given up")
+	}
+}
+
+// Nor does an entry follow that the exit's operator runs.
+func TestEntryIsNotTheExitsOperators(t *testing.T) {
+	for range 20 { // the choice is random
+		path := filepath.Join(t.TempDir(), "guards.json")
+		g, err := loadGuards(path, network(t, "e1", "e2", "e3"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.ExitOperator, g.EntryFailing.Epochs = "e2", 100
+		first := g.entry
+		if !g.changeEntry(72, NewRand()) || g.entry == first || g.entry.Operator == "e2" {
+			t.Fatalf("after %s came %s", first.Name, g.entry.Name)
+		}
+		// The network file no longer lists it.
+		if err := g.later()(); err != nil {
+			t.Fatal(err)
+		}
+		if g, err = loadGuards(path, network(t, "e2", "e4")); err != nil || g.entry.Name != "e4" {
+			t.Fatalf("%v, and the entry is %v", err, g.entry)
+		}
 	}
 }
 
@@ -132,7 +149,7 @@ func TestExitIsNotTheEntrysOperators(t *testing.T) {
 		if err := g.chooseExit(exits("same", "other"), NewRand(), 10); err != nil {
 			t.Fatal(err)
 		}
-		if g.exit != (sphinx.NodeID{2}) {
+		if g.chosen != (sphinx.NodeID{2}) || g.ExitOperator != "other" {
 			t.Fatal("an exit of the entry's operator was chosen")
 		}
 	}
@@ -143,26 +160,38 @@ func TestExitChangesOnlyAfterLongAbsence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := exits("x1", "x2", "x3")
-	if err := g.chooseExit(v, NewRand(), 168); err != nil {
-		t.Fatal(err)
+	choose := func(v *directory.View) {
+		t.Helper()
+		if err := g.chooseExit(v, NewRand(), 168); err != nil {
+			t.Fatal(err)
+		}
 	}
-	first := g.exit
+	v := exits("x1", "x2", "x3")
+	choose(v)
+	first := g.chosen
+	if g.exit != (sphinx.NodeID{}) {
+		t.Fatal("in use before it is on the disk")
+	}
+	choose(v)
+	if g.chosen != first {
+		t.Fatal("another was chosen before the first was on the disk")
+	}
+	g.exit = first
 	for epoch := range uint64(168) {
 		g.ExitFailing.failed(epoch + 1)
 	}
-	if err := g.chooseExit(v, NewRand(), 168); err != nil || g.exit != first {
-		t.Fatalf("changed before its time: %v", err)
+	if choose(v); g.chosen != first {
+		t.Fatal("changed before its time")
 	}
 	g.ExitFailing.failed(5000)
-	if err := g.chooseExit(v, NewRand(), 168); !errors.Is(err, errExitChanged) || g.exit == first {
-		t.Fatalf("not changed after its time: %v", err)
+	if choose(v); g.chosen == first || g.exit != first || g.ExitFailing.Epochs != 0 {
+		t.Fatal("not changed after its time")
 	}
+	g.exit = g.chosen
 	only := exits("x1")
 	only.Exits[0].ID = g.exit
-	now := g.exit
 	g.ExitFailing.Epochs = 10_000
-	if err := g.chooseExit(only, NewRand(), 168); err != nil || g.exit != now {
-		t.Errorf("the only exit was given up: %v", err)
+	if choose(only); g.chosen != g.exit {
+		t.Error("the only exit was given up")
 	}
 }

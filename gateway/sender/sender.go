@@ -32,16 +32,21 @@ type Config struct {
 	Schedule *rand.Rand                                                  // nil: seeded from crypto/rand
 }
 
-// Store is where the mails wait. The sender calls Request from its loop and
-// Answered and ExitGone from a goroutine of their own, one at a time.
+// Store is where the mails wait. The sender calls Request from one goroutine, and
+// Answered and ExitChanged from another, one at a time. Each may wait for a disk: no
+// slot waits for it.
 type Store interface {
-	// Request returns the request that carries a parcel's fragment.
+	// Request returns the request that carries a parcel's fragment. On an error nothing
+	// more is sent or asked of the parcel; whoever keeps it sees to its end.
 	Request(id mail.ParcelID, index int) (*mail.Request, error)
-	// Answered is told what an exit's reply says about a parcel.
-	Answered(*mail.Reply)
-	// ExitGone is told that the exit was given up, and with it every mail that
-	// it has not accepted or whose fate it has not told.
-	ExitGone()
+	// Answered is told what an exit's reply says about a parcel, and when the packet
+	// left that it answers. It reports whether the parcel has ended, once that is kept
+	// for good: until then it is asked for again.
+	Answered(r *mail.Reply, asked time.Time) (ended bool, err error)
+	// ExitChanged is told that another exit is in use, which [Sender.Exit] names: no
+	// mail that is sealed to any other is sent any more. It may be told twice, or,
+	// when the disk hangs, not at all.
+	ExitChanged()
 }
 
 // Sender is a gateway's sender. Make one with [New].
@@ -55,18 +60,22 @@ type Sender struct {
 	events chan event
 	added  chan Parcel
 	ended  chan mail.ParcelID
-	told   chan func(Store) // to the goroutine that waits for the disk, which Run ends by closing it
+	wanted chan mixing.Choice // fragments to read, which Run ends by closing it
+	told   chan news          // to the goroutine that waits for the disk for all else; likewise
 
 	// Everything below belongs to Run's goroutine.
 	guards    *guards
+	saving    bool // the guards are being written
+	unsaved   bool // and have changed since
 	clock     mixing.Clock
 	slot      time.Duration
 	outbox    *mixing.Outbox
 	maxLoss   float64
-	expires   map[mail.ParcelID]uint64
+	parcels   map[mail.ParcelID]*parcel
 	pending   map[sphinx.ReplyID]*pending
 	forgotten uint64 // packets that left pending without an answer
 	prepared  *prepared
+	ahead     ahead
 	ack       *uint32
 	conn      *connection
 	redial    backoff
@@ -81,8 +90,30 @@ type Sender struct {
 // Parcel is a mail that is to be sent.
 type Parcel struct {
 	mixing.Parcel
+	Exit    sphinx.NodeID // the one it is sealed to
 	Expires uint64
 }
+
+// parcel is what the loop keeps of a parcel beside the outbox.
+type parcel struct {
+	expires uint64
+	last    []time.Time // its last question, if it has any
+	over    bool        // no fragment is sent any more
+}
+
+// Over reports whether an exit takes nothing more of a parcel in a packet that leaves
+// at t, by the network's time: its expiry has passed, even if the exit's clock is
+// behind by half an epoch. That is more than clocks can differ before a gateway gets
+// no consensus.
+func Over(n *directory.Network, t time.Time, expires uint64) bool {
+	return n.Epoch(t.Add(-Tolerance(n))) > expires
+}
+
+// Tolerance is by how much Over lets clocks differ.
+func Tolerance(n *directory.Network) time.Duration { return n.Parameters.Epoch / 2 }
+
+// news is what the goroutine that may wait for the disk does for the loop.
+type news func(context.Context, Store)
 
 // event is what another goroutine hands to the loop.
 type event func(ctx context.Context, now time.Time)
@@ -100,8 +131,9 @@ func New(cfg Config) (*Sender, error) {
 		events:   make(chan event),
 		added:    make(chan Parcel),
 		ended:    make(chan mail.ParcelID),
-		told:     make(chan func(Store), 1024),
-		expires:  map[mail.ParcelID]uint64{},
+		wanted:   make(chan mixing.Choice, 1),
+		told:     make(chan news, 1024),
+		parcels:  map[mail.ParcelID]*parcel{},
 		pending:  map[sphinx.ReplyID]*pending{},
 		views:    map[uint64]*directory.View{},
 		maxLoss:  defaultMaxLoss,
@@ -121,6 +153,7 @@ func New(cfg Config) (*Sender, error) {
 	if s.guards, err = loadGuards(cfg.Guards, cfg.Network); err != nil {
 		return nil, err
 	}
+	s.setExitID(s.guards.exit)
 	return s, nil
 }
 
@@ -134,7 +167,8 @@ func NewRand() *rand.Rand {
 // defaultMaxLoss holds until an exit's descriptor is known.
 const defaultMaxLoss = 0.2
 
-// Add hands a mail to the sender. It returns an error only when ctx ends.
+// Add hands a mail to the sender, which takes none that is sealed to another exit
+// than the one in use. It returns an error only when ctx ends.
 func (s *Sender) Add(ctx context.Context, p Parcel) error {
 	select {
 	case s.added <- p:
@@ -154,15 +188,17 @@ func (s *Sender) Remove(ctx context.Context, id mail.ParcelID) {
 
 // Run sends until ctx ends.
 func (s *Sender) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	helpers.Go(func() {
 		for tell := range s.told {
-			tell(s.cfg.Store)
+			tell(ctx, s.cfg.Store)
 		}
 	})
 	defer close(s.told)
-	ctx, cancel := context.WithCancel(ctx)
+	helpers.Go(func() { s.read(ctx) })
+	defer close(s.wanted)
 	defer cancel()
 	defer s.disconnect(time.Time{})
 
@@ -206,8 +242,7 @@ func (s *Sender) Run(ctx context.Context) error {
 		case e := <-s.events:
 			e(ctx, time.Now())
 		case p := <-s.added:
-			s.expires[mail.ParcelID(p.ID)] = p.Expires
-			s.outbox.Add(p.Parcel)
+			s.add(p, time.Now())
 		case id := <-s.ended:
 			s.forget(id)
 		}
@@ -223,6 +258,38 @@ func (s *Sender) start(now time.Time) {
 	s.outbox = mixing.NewOutbox(mixing.Params{ResendMean: s.cfg.Resend, Window: s.cfg.Window, MaxLoss: s.maxLoss}, s.rng)
 	s.redial.at = now
 	s.planFetch(now)
+}
+
+// add takes a mail in, unless the exit has changed since it was sealed: then it
+// has missed the news, which is told again.
+func (s *Sender) add(p Parcel, now time.Time) {
+	if p.Exit != s.guards.exit {
+		s.tell(func(_ context.Context, store Store) { store.ExitChanged() })
+		return
+	}
+	id := mail.ParcelID(p.ID)
+	if s.parcels[id] != nil {
+		return
+	}
+	kept := &parcel{expires: p.Expires}
+	if n := len(p.Queries); n > 0 {
+		kept.last = p.Queries[n-1:]
+	}
+	s.parcels[id] = kept
+	s.outbox.Add(p.Parcel)
+	s.end(now, id, kept)
+	s.readAhead(now)
+}
+
+// end stops the fragments of a parcel whose time is over: the exit would take none.
+// Only its last question is still asked.
+func (s *Sender) end(now time.Time, id mail.ParcelID, p *parcel) {
+	if p.over || !Over(s.cfg.Network, s.networkTime(now), p.expires) {
+		return
+	}
+	p.over = true
+	s.outbox.Remove(mixing.ID(id))
+	s.outbox.Add(mixing.Parcel{ID: mixing.ID(id), Fragments: 1, Complete: true, Queries: p.last})
 }
 
 // post hands an event to the loop, unless it ends first.
@@ -287,7 +354,7 @@ func (s *Sender) dial(ctx context.Context, helpers *sync.WaitGroup) {
 		s.post(ctx, func(ctx context.Context, now time.Time) {
 			if err != nil {
 				s.setLink(err)
-				s.guards.entryFailed(s.epoch(now), s.patience(entryPatience), s.schedule, s.cfg.Log)
+				s.entryFailed(now)
 				s.redialLater(now)
 				return
 			}
@@ -312,7 +379,6 @@ func (s *Sender) connect(ctx context.Context, entry *directory.Member) (*link.Co
 // connected takes a new link into use.
 func (s *Sender) connected(ctx context.Context, now time.Time, l *link.Conn, helpers *sync.WaitGroup) {
 	s.redial.failures = 0
-	s.guards.EntryFailing.worked(s.epoch(now))
 	c := &connection{link: l, out: make(chan outgoing, 1), skew: l.ClockSkew()}
 	s.conn, s.ack = c, nil
 	s.setLink(nil)
@@ -388,6 +454,19 @@ func (s *Sender) disconnect(now time.Time) {
 	if s.fetch.at.Equal(never) {
 		s.planFetch(now)
 	}
+}
+
+// entryFailed notes that something was tried with the entry and has had no reply
+// yet, which takes it back; and changes the entry after long failure.
+func (s *Sender) entryFailed(now time.Time) {
+	if !s.guards.EntryFailing.failed(s.epoch(now)) {
+		return
+	}
+	if s.guards.changeEntry(s.patience(entryPatience), s.schedule) {
+		s.cfg.Log.Warn("nothing came back from the entry for long; another was chosen", "entry", s.guards.entry.Name)
+		s.disconnect(now)
+	}
+	s.saveGuards() // once an epoch, so that it counts across restarts
 }
 
 // patience is a time in epochs, at least a few.

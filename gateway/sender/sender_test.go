@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/hpke"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +23,7 @@ import (
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/gateway/sender"
 	"codeberg.org/sourdine/sourdine/internal/fakenet"
+	"codeberg.org/sourdine/sourdine/internal/katzenpost"
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mixing"
 )
@@ -39,15 +42,20 @@ type world struct {
 	cancel  context.CancelFunc
 	done    chan error
 
-	mu       sync.Mutex
-	start    time.Time
-	trace    []event // what the entry received
-	parcels  map[mail.ParcelID]mail.Sealed
-	arrived  map[mail.ParcelID]uint64 // at the exit, a bitmap
-	answered []mail.Reply             // what the store was told
-	gone     int
-	down     bool // the entry cannot be reached
-	conns    []net.Conn
+	mu        sync.Mutex
+	start     time.Time
+	trace     []event // what the entry received
+	parcels   map[mail.ParcelID]mail.Sealed
+	arrived   map[mail.ParcelID]uint64 // at the exit, a bitmap
+	answered  []mail.Reply             // what the store was told
+	changes   int                      // of the exit
+	config    sender.Config
+	down      bool          // the entry cannot be reached
+	broken    bool          // the store keeps nothing
+	forgetful bool          // the exit keeps no fragment
+	stall     time.Duration // of the store's disk
+	requests  [3]int        // that reached the exit, by kind
+	conns     []net.Conn
 }
 
 type event struct {
@@ -84,23 +92,36 @@ func newWorld(t *testing.T, seed uint64, change func(*fakenet.Network, *sender.C
 	if change != nil {
 		change(n, &cfg)
 	}
-	if w.sender, err = sender.New(cfg); err != nil {
-		t.Fatal(err)
+	w.config = cfg
+	w.run()
+	return w
+}
+
+// run starts the sender, or another one in place of one that has ended.
+func (w *world) run() {
+	w.t.Helper()
+	var err error
+	if w.sender, err = sender.New(w.config); err != nil {
+		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(w.t.Context())
 	w.cancel = cancel
 	go func() { w.done <- w.sender.Run(ctx) }()
-	return w
 }
 
 // stop ends the sender and everything in the network.
 func (w *world) stop() {
+	w.end()
+	time.Sleep(time.Hour) // replies under way
+}
+
+// end ends the sender and its connections.
+func (w *world) end() {
 	w.cancel()
 	if err := <-w.done; err != nil {
 		w.t.Error(err)
 	}
 	w.cut()
-	time.Sleep(time.Hour) // replies under way
 }
 
 func (w *world) dial(ctx context.Context, address string) (net.Conn, error) {
@@ -142,11 +163,12 @@ func (w *world) exit(request []byte) []byte {
 		w.t.Error(err)
 		return nil
 	}
+	w.requests[r.Kind]++
 	day := mail.NewDayKey(uint32(time.Now().Unix()/86400), w.private.PublicKey().Bytes())
 	reply := &mail.Reply{Keys: []mail.SignedKey{mail.SignKey(day, w.net.Signer)}}
 	if r.Kind != mail.Cover {
 		reply.Parcel, reply.State = r.Parcel, mail.StateUnknown
-		if r.Kind == mail.Fragment {
+		if r.Kind == mail.Fragment && !w.forgetful {
 			w.arrived[r.Parcel] |= 1 << r.Index
 		}
 		if all := uint64(1)<<w.parcels[r.Parcel].Fragments(len(request)) - 1; w.arrived[r.Parcel] == all {
@@ -162,8 +184,9 @@ func (w *world) exit(request []byte) []byte {
 	return b
 }
 
-// Request, Answered and ExitGone implement sender.Store.
+// Request, Answered and ExitChanged implement sender.Store.
 func (w *world) Request(id mail.ParcelID, index int) (*mail.Request, error) {
+	time.Sleep(w.stall)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s, ok := w.parcels[id]
@@ -173,30 +196,34 @@ func (w *world) Request(id mail.ParcelID, index int) (*mail.Request, error) {
 	return s.Request(index, w.net.Parameters.Payload), nil
 }
 
-func (w *world) Answered(r *mail.Reply) {
+func (w *world) Answered(r *mail.Reply, _ time.Time) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.broken {
+		return false, errors.New("input/output error")
+	}
 	w.answered = append(w.answered, *r)
+	return r.State == mail.StateDone, nil
 }
 
-func (w *world) ExitGone() {
+func (w *world) ExitChanged() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.gone++
+	w.changes++
 }
 
 // write submits a mail of this many bytes.
 func (w *world) write(size int) mail.ParcelID {
 	w.t.Helper()
-	key, exit, now, err := w.sender.SealingKey()
+	by, err := w.sender.Sealing()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	p := &mail.Parcel{
-		Expires: w.net.Epoch(now) + exit.Expiry, Date: 1, Recipients: []mail.Address{"bob@example.org"},
+		Expires: w.net.Epoch(by.Now) + by.Info.Expiry, Date: 1, Recipients: []mail.Address{"bob@example.org"},
 		Message: mail.Message{Subject: "s", Body: strings.Repeat("x", size) + "\n"},
 	}
-	sealed, err := mail.SealParcel(p, key, w.net.Parameters.Payload)
+	sealed, err := mail.SealParcel(p, by.Key, w.net.Parameters.Payload)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -204,8 +231,11 @@ func (w *world) write(size int) mail.ParcelID {
 	w.parcels[sealed.ID] = sealed
 	w.mu.Unlock()
 	err = w.sender.Add(w.t.Context(), sender.Parcel{
-		Parcel:  mixing.Parcel{ID: mixing.ID(sealed.ID), Fragments: sealed.Fragments(w.net.Parameters.Payload)},
-		Expires: sealed.Expires,
+		Parcel: mixing.Parcel{
+			ID: mixing.ID(sealed.ID), Fragments: sealed.Fragments(w.net.Parameters.Payload),
+			Queries: []time.Time{time.Now().Add(2 * time.Hour), time.Now().Add(150 * time.Minute)},
+		},
+		Exit: by.Exit, Expires: sealed.Expires,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -391,7 +421,7 @@ func TestSilence(t *testing.T) {
 				if st.PacketsSent != 0 || st.Protected || !strings.Contains(strings.Join(st.Reasons, " "), c.want) {
 					t.Errorf("%d packets sent, reasons %q; want none, and one with %q", st.PacketsSent, st.Reasons, c.want)
 				}
-				if _, _, _, err := w.sender.SealingKey(); !errors.Is(err, sender.ErrNoKey) {
+				if _, err := w.sender.Sealing(); !errors.Is(err, sender.ErrNoKey) {
 					t.Errorf("a mail could be sealed: %v", err)
 				}
 				w.stop()
@@ -414,9 +444,14 @@ func TestEpochsWithoutConsensus(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		now := w.net.Epoch(time.Now())
 		set(func(e uint64) bool { return e == now+2 })
-		time.Sleep(3 * 20 * time.Minute)
+		time.Sleep(2 * 20 * time.Minute)
+		during := w.sender.Status()
+		time.Sleep(20 * time.Minute)
 		if st := w.sender.Status(); !st.Protected {
 			t.Errorf("one epoch without a consensus: %v", st.Reasons)
+		}
+		if len(during.Warnings) != 1 || !strings.Contains(during.Warnings[0], "no consensus of this epoch") {
+			t.Errorf("while there was none the user was told %q", during.Warnings)
 		}
 		set(func(e uint64) bool { return true })
 		time.Sleep(5 * 20 * time.Minute)
@@ -452,4 +487,320 @@ func TestOlderConsensus(t *testing.T) {
 		}
 		w.stop()
 	})
+}
+
+// guardsFile is a file of guards that names an exit which is in no consensus, and
+// for how many epochs it has failed.
+func guardsFile(t *testing.T, epochs int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "guards.json")
+	text := fmt.Sprintf(`{"entry":"","exit":"%064x","exit_operator":"gone","exit_failing":{"epochs":%d,"last":1}}`, 99, epochs)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A parcel that is sealed to another exit is never sent: its store is told that the
+// exit has changed. A change is on the disk before anything is sealed to the new one.
+func TestExitChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		var path string
+		w := newWorld(t, 2, func(_ *fakenet.Network, c *sender.Config) {
+			path = guardsFile(t, 504) // one more is a week of epochs of 20 minutes
+			c.Guards = path
+		})
+		old, ok := w.sender.Exit()
+		if !ok || old[31] != 99 {
+			t.Fatalf("the exit is %x", old)
+		}
+		open := mixing.Parcel{ID: mixing.ID{1}, Fragments: 1}
+		if err := w.sender.Add(t.Context(), sender.Parcel{Parcel: open, Exit: old, Expires: 1 << 40}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		// The new choice cannot be written: the old one stays, and nothing is sent.
+		dir := filepath.Dir(path)
+		if err := os.Rename(dir, dir+"~"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if now, _ := w.sender.Exit(); now != old || w.changes != 0 {
+			t.Error("the exit changed before that was on the disk")
+		}
+		if st := w.sender.Status(); st.PacketsSent != 0 || !strings.Contains(strings.Join(st.Warnings, " "), "cannot be written") {
+			t.Errorf("%d packets sent; warnings %q", st.PacketsSent, st.Warnings)
+		}
+		if err := os.Rename(dir+"~", dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		now, _ := w.sender.Exit()
+		if b, err := os.ReadFile(path); err != nil || now == old || !strings.Contains(string(b), fmt.Sprintf("%x", now)) {
+			t.Errorf("the exit is %x; the file %q (%v)", now, b, err)
+		}
+		if w.changes != 1 {
+			t.Errorf("the store was told of %d changes, want 1", w.changes)
+		}
+		// One that was sealed before the change comes after it.
+		open.ID = mixing.ID{2}
+		if err := w.sender.Add(t.Context(), sender.Parcel{Parcel: open, Exit: old, Expires: 1 << 40}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if w.changes != 2 {
+			t.Errorf("the store was told %d times, want 2", w.changes)
+		}
+		if st := w.sender.Status(); st.PacketsSent == 0 || st.PacketsSent != st.CoverSent {
+			t.Errorf("%d packets sent, %d of them cover; want only cover", st.PacketsSent, st.CoverSent)
+		}
+		w.write(10)
+		time.Sleep(time.Hour)
+		if n := w.delivered(); n != 1 {
+			t.Errorf("%d mails delivered, want that of the new exit", n)
+		}
+		w.stop()
+	})
+}
+
+// An exit that comes under its entry's operator is not used any more.
+func TestExitBecomesTheEntrysOperators(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 2, func(n *fakenet.Network, _ *sender.Config) {
+			from := n.Epoch(time.Now()) + 2
+			n.Change = func(d *pki.Document) {
+				if d.Epoch >= from {
+					d.ServiceNodes[0].KaetzchenAdvertizedData[directory.Capability]["operator"] = "e"
+				}
+			}
+		})
+		time.Sleep(30 * time.Minute)
+		if st := w.sender.Status(); !st.Protected {
+			t.Fatalf("%v", st.Reasons)
+		}
+		time.Sleep(30 * time.Minute)
+		before := w.sender.Status()
+		time.Sleep(time.Hour)
+		st := w.sender.Status()
+		if st.PacketsSent != before.PacketsSent || !strings.Contains(strings.Join(st.Reasons, " "), "run by one operator") {
+			t.Errorf("%d packets sent; reasons %q", st.PacketsSent-before.PacketsSent, st.Reasons)
+		}
+		w.stop()
+	})
+}
+
+// An entry that takes every packet and returns none is changed before the exit is.
+func TestEntryThatDropsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		const epochs = 3 * 24 * 3 // three days; all but the last three are over
+		w := newWorld(t, 2, func(n *fakenet.Network, c *sender.Config) {
+			n.Drop = func(int) bool { return true }
+			id := n.Entries[0].ID()
+			keys, err := katzenpost.CreateKeys(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			other := &directory.Member{Role: directory.RoleEntry, Name: "other", Operator: "o", Address: "127.0.0.1:3"}
+			other.SetKeys(keys.IdentityPublic, keys.LinkPublic)
+			n.Entries = append(n.Entries, other)
+			c.Guards = filepath.Join(t.TempDir(), "guards.json")
+			text := fmt.Sprintf(`{"entry":"%x","entry_failing":{"epochs":%d,"last":1},"exit_failing":{"epochs":%[2]d,"last":1}}`, id, epochs-3)
+			if err := os.WriteFile(c.Guards, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		})
+		time.Sleep(50 * time.Minute)
+		if st := w.sender.Status(); st.Entry != "entry" {
+			t.Fatalf("changed to %s before three days had passed", st.Entry)
+		}
+		exit, _ := w.sender.Exit()
+		time.Sleep(time.Hour)
+		if st := w.sender.Status(); st.Entry != "other" {
+			t.Errorf("the entry is %s after three days without a reply", st.Entry)
+		}
+		if now, _ := w.sender.Exit(); now != exit {
+			t.Error("the exit changed first")
+		}
+		w.stop()
+	})
+}
+
+// A mail's time passes: no fragment is sent any more, and its last question is asked.
+func TestExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 4, nil)
+		time.Sleep(30 * time.Minute)
+		by, err := w.sender.Sealing()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The exit never hears of it whole: one fragment can be read of two.
+		expires := w.net.Epoch(by.Now) + 3
+		end := directory.EpochStart(expires+1, w.net.Parameters.Epoch)
+		s := mail.Sealed{ID: mail.ParcelID{1}, Expires: expires, Data: make([]byte, 2*mail.FragmentCapacity(w.net.Parameters.Payload))}
+		w.mu.Lock()
+		w.parcels[s.ID], w.forgetful = s, true
+		w.mu.Unlock()
+		p := mixing.Parcel{ID: mixing.ID(s.ID), Fragments: 2, Queries: []time.Time{end.Add(time.Hour)}}
+		if err := w.sender.Add(t.Context(), sender.Parcel{Parcel: p, Exit: by.Exit, Expires: expires}); err != nil {
+			t.Fatal(err)
+		}
+		count := func() (fragments, queries int) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.requests[mail.Fragment], w.requests[mail.Query]
+		}
+		time.Sleep(time.Until(end.Add(20 * time.Minute)))
+		sent, _ := count()
+		if sent < 3 {
+			t.Fatalf("%d fragments sent before the expiry; want some again", sent)
+		}
+		time.Sleep(5 * time.Hour)
+		if after, queries := count(); after != sent || queries == 0 {
+			t.Errorf("after the expiry %d fragments and %d questions were sent; want none, and some", after-sent, queries)
+		}
+		w.stop()
+	})
+}
+
+// A fate that the store cannot keep is asked for until it can.
+func TestStoreThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 4, nil)
+		time.Sleep(30 * time.Minute)
+		set := func(broken bool) { w.mu.Lock(); w.broken = broken; w.mu.Unlock() }
+		set(true)
+		w.write(10)
+		time.Sleep(3 * time.Hour)
+		set(false)
+		if n := w.delivered(); n != 0 {
+			t.Fatal("a broken store kept something")
+		}
+		time.Sleep(3 * time.Hour)
+		if n := w.delivered(); n != 1 {
+			t.Error("what became of a mail was forgotten before the store had it")
+		}
+		w.stop()
+	})
+}
+
+// A start in the last moments of an epoch, when the next one's consensus has been
+// seen already, is not silent until then.
+func TestRestartAtTheEndOfAnEpoch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 1, nil)
+		period := w.net.Parameters.Epoch
+		time.Sleep(2*period - period*3/100) // at 0.97 of an epoch
+		w.end()
+		w.run()
+		time.Sleep(period / 40)
+		if st := w.sender.Status(); st.Epoch != w.net.Epoch(time.Now()) {
+			t.Errorf("the consensus in use is of epoch %d, the epoch is %d; reasons %q", st.Epoch, w.net.Epoch(time.Now()), st.Reasons)
+		}
+		w.stop()
+	})
+}
+
+// A disk that stalls for an hour costs no slot, with mail or without.
+func TestStoreThatStalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 8, nil)
+		w.stall = time.Hour // nothing is read yet
+		time.Sleep(30 * time.Minute)
+		w.write(10)
+		w.write(10)
+		before := w.sender.Status()
+		time.Sleep(50 * time.Minute)
+		during := w.sender.Status()
+		if sent := during.PacketsSent - before.PacketsSent; sent != 150 || during.SlotsMissed != before.SlotsMissed {
+			t.Errorf("%d packets sent and %d slots missed in 150 slots", sent, during.SlotsMissed-before.SlotsMissed)
+		}
+		if during.CoverSent-before.CoverSent != 150 {
+			t.Error("a fragment was sent before it was read")
+		}
+		time.Sleep(2 * time.Hour)
+		after := w.sender.Status()
+		if n := w.delivered(); n != 2 || after.SlotsMissed != before.SlotsMissed {
+			t.Errorf("%d mails delivered, %d slots missed; want both, and none", n, after.SlotsMissed-before.SlotsMissed)
+		}
+		w.stop()
+	})
+}
+
+// A fragment that cannot be read ends its mail's sending, and no other's.
+func TestUnreadableFragment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 8, nil)
+		time.Sleep(30 * time.Minute)
+		by, err := w.sender.Sealing()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := mixing.Parcel{ID: mixing.ID{1}, Fragments: 36, Queries: []time.Time{time.Now().Add(time.Hour)}}
+		if err := w.sender.Add(t.Context(), sender.Parcel{Parcel: p, Exit: by.Exit, Expires: w.net.Epoch(by.Now) + 100}); err != nil {
+			t.Fatal(err)
+		}
+		w.write(10)
+		time.Sleep(30 * time.Minute)
+		if n := w.delivered(); n != 1 {
+			t.Errorf("%d mails delivered, want the one that can be read", n)
+		}
+		time.Sleep(90 * time.Minute)
+		if w.mu.Lock(); w.requests[mail.Fragment] != 1 || w.requests[mail.Query] != 0 {
+			t.Errorf("%d fragments and %d questions were sent, want the other mail's fragment alone", w.requests[mail.Fragment], w.requests[mail.Query])
+		}
+		w.mu.Unlock()
+		w.stop()
+	})
+}
+
+// A mix whose key cannot be used is passed by. Where there is no other, nothing is
+// sent: no slot carries less than another.
+func TestUnusableMixKey(t *testing.T) {
+	for name, alone := range map[string]bool{"beside another": false, "alone in its layer": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				later()
+				w := newWorld(t, 8, func(n *fakenet.Network, _ *sender.Config) {
+					n.Change = func(d *pki.Document) {
+						bad := *d.Topology[1][0]
+						bad.Name, bad.IdentityKey = "bad", append([]byte{}, bad.IdentityKey...)
+						bad.IdentityKey[0] ^= 1
+						bad.MixKeys = map[uint64][]byte{d.Epoch: {1}, d.Epoch + 1: {1}, d.Epoch + 2: {1}}
+						if alone {
+							d.Topology[1] = nil
+						}
+						d.Topology[1] = append(d.Topology[1], &bad)
+					}
+				})
+				time.Sleep(90 * time.Minute)
+				st := w.sender.Status()
+				packets, others := 0, 0
+				for _, e := range w.events() {
+					switch e.command {
+					case "*commands.SendPacket":
+						packets++
+					case "*commands.GetConsensus2":
+					default:
+						others++
+					}
+				}
+				if alone && (packets != 0 || others != 0 || st.Protected) {
+					t.Errorf("%d packets and %d other commands were sent, protected %v", packets, others, st.Protected)
+				}
+				if !alone && (packets < 265 || others < 2*packets-2) {
+					t.Errorf("%d packets and %d other commands in 270 slots", packets, others)
+				}
+				w.stop()
+			})
+		})
+	}
 }

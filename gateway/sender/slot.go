@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"context"
 	cryptorand "crypto/rand"
 	"errors"
 	"time"
@@ -26,6 +27,7 @@ type pending struct {
 	keys   sphinx.ReplyKeys
 	choice mixing.Choice
 	ticket mixing.Ticket
+	asked  time.Time // when it left; like due and drop the network's time
 	due    time.Time // when it counts as lost
 	drop   time.Time // when the keys are forgotten
 }
@@ -55,9 +57,11 @@ func (s *Sender) sendSlot(now time.Time) {
 	due := s.networkTime(now).Add(p.life + slack(s.slot))
 	s.pending[p.reply] = &pending{
 		keys: p.keys, choice: p.choice, ticket: s.outbox.Sent(p.choice, due),
-		due: due, drop: due.Add(forgetAfter * slack(s.slot)),
+		asked: s.networkTime(now), due: due,
+		drop: due.Add(forgetAfter * slack(s.slot)),
 	}
 	s.guards.ExitFailing.failed(s.epoch(now)) // until it answers
+	defer s.entryFailed(now)                  // likewise
 	s.countSent(p.choice.Kind)
 }
 
@@ -84,29 +88,51 @@ func (s *Sender) afterSlot(now time.Time) {
 			s.forgotten++
 		}
 	}
+	for id, p := range s.parcels {
+		s.end(now, id, p)
+	}
 	s.prepare(now)
 	s.publish(now)
 }
 
 // prepare wraps the packet of the next slot. Without a connection or a usable
-// consensus there is none, and the reason is in the status.
+// consensus there is none, and the reason is in the status. It waits for no disk:
+// what has not been read yet is not in it.
 func (s *Sender) prepare(now time.Time) {
 	s.prepared = nil
 	if s.conn == nil {
 		return
 	}
 	view, err := s.usable(now)
-	s.setView(err)
-	if err != nil {
-		return
+	if err == nil {
+		s.prepared, err = s.wrap(view, now)
 	}
-	if s.prepared, err = s.wrap(view, now); err != nil {
-		s.setView(err)
+	s.setView(err)
+	s.readAhead(now)
+}
+
+// maxRoutes bounds the routes that are tried for one packet.
+const maxRoutes = 16
+
+// wrap makes a packet of what is there to send. A mix may publish a key that cannot
+// be used: then another route is drawn. That depends on the consensus and on chance,
+// and not on what the packet carries.
+func (s *Sender) wrap(view *directory.View, now time.Time) (*prepared, error) {
+	choice, request := s.content(now)
+	for tries := 1; ; tries++ {
+		p, err := s.wrapOn(view, now, request)
+		if err == nil {
+			p.choice = choice
+			return p, nil
+		}
+		if tries == maxRoutes {
+			return nil, err
+		}
 	}
 }
 
-func (s *Sender) wrap(view *directory.View, now time.Time) (*prepared, error) {
-	p := &prepared{choice: s.outbox.Next(s.networkTime(now))}
+func (s *Sender) wrapOn(view *directory.View, now time.Time, request []byte) (*prepared, error) {
+	p := new(prepared)
 	cryptorand.Read(p.reply[:])
 	route, err := view.Route(s.rng, s.epoch(now), s.guards.entry.ID(), s.guards.exit, s.identity.Client(), p.reply)
 	if err != nil {
@@ -118,32 +144,85 @@ func (s *Sender) wrap(view *directory.View, now time.Time) (*prepared, error) {
 		return nil, err
 	}
 	p.keys = keys
-	g := s.sphinx.Geometry()
-	request, err := s.request(p.choice).Marshal(g.UserPayloadLength)
+	plaintext, err := s.sphinx.Geometry().Plaintext(block, request)
 	if err != nil {
 		return nil, err
 	}
-	plaintext, err := g.Plaintext(block, request)
-	if err != nil {
+	if p.packet, err = s.sphinx.Wrap(route.Forward, plaintext); err != nil {
 		return nil, err
 	}
-	p.packet, err = s.sphinx.Wrap(route.Forward, plaintext)
-	return p, err
+	return p, nil
 }
 
-// request is what a choice says to the exit. A fragment that the store no
-// longer has becomes cover: its mail was ended in the meantime.
-func (s *Sender) request(c mixing.Choice) *mail.Request {
-	id := mail.ParcelID(c.Parcel)
+// content chooses what the packet carries that is wrapped now, and returns it as the
+// exit reads it. A fragment that has not been read is not waited for: this packet is
+// cover.
+func (s *Sender) content(now time.Time) (mixing.Choice, []byte) {
+	size := s.sphinx.Geometry().UserPayloadLength
+	read := s.ahead
+	if read.request != nil {
+		s.ahead = ahead{}
+	}
+	c := s.outbox.Next(s.networkTime(now))
 	switch c.Kind {
 	case mixing.Fragment:
-		if r, err := s.cfg.Store.Request(id, c.Index); err == nil {
-			return r
+		if read.request != nil && s.outbox.Ready(read.choice) {
+			return read.choice, read.request
 		}
 	case mixing.Query:
-		return mail.NewQuery(id, s.expires[id])
+		id := mail.ParcelID(c.Parcel)
+		if p := s.parcels[id]; p != nil {
+			if b, err := mail.NewQuery(id, p.expires).Marshal(size); err == nil {
+				return c, b
+			}
+		}
 	}
-	return &mail.Request{Kind: mail.Cover}
+	cover, _ := (&mail.Request{Kind: mail.Cover}).Marshal(size) // fits any payload that a query does
+	return mixing.Choice{}, cover
+}
+
+// ahead is the fragment that is read, or was, for the packet after the prepared one.
+type ahead struct {
+	choice  mixing.Choice
+	reading bool
+	request []byte // nil before it is read
+}
+
+// readAhead has the next fragment read, if there is one and none is being read.
+func (s *Sender) readAhead(now time.Time) {
+	if s.ahead.reading || s.ahead.request != nil {
+		return
+	}
+	var but mixing.Choice
+	if s.prepared != nil {
+		but = s.prepared.choice
+	}
+	if c, ok := s.outbox.Ahead(s.networkTime(now), but); ok {
+		s.ahead = ahead{choice: c, reading: true}
+		s.wanted <- c // has room: one is read at a time
+	}
+}
+
+// read reads the fragments that the loop wants, in a goroutine of its own: a disk may
+// stall for as long as it likes.
+func (s *Sender) read(ctx context.Context) {
+	for c := range s.wanted {
+		var request []byte
+		r, err := s.cfg.Store.Request(mail.ParcelID(c.Parcel), c.Index)
+		if err == nil {
+			request, err = r.Marshal(s.sphinx.Geometry().UserPayloadLength)
+		}
+		s.post(ctx, func(_ context.Context, now time.Time) {
+			s.ahead = ahead{}
+			switch {
+			case err == nil:
+				s.ahead = ahead{choice: c, request: request}
+			case s.outbox.Ready(c): // still wanted, and cannot be had: the store has ended the mail
+				s.forget(mail.ParcelID(c.Parcel))
+				s.readAhead(now)
+			}
+		})
+	}
 }
 
 // reply takes a reply that the entry pushed. Whatever it is, it is acknowledged
@@ -174,26 +253,31 @@ func (s *Sender) reply(now time.Time, r *link.Reply) {
 	if answer.State == mail.StateNone || mixing.ID(answer.Parcel) != p.choice.Parcel {
 		return
 	}
-	responsible := answer.State == mail.StateComplete || answer.State == mail.StateDone
-	final := answer.State == mail.StateDone || answer.State == mail.StateRefused
+	// What is known to have ended sends no fragment any more, but is asked for until
+	// the store has it for good.
+	ended := answer.State == mail.StateDone || answer.State == mail.StateRefused
 	missing := answer.Missing
 	if answer.State == mail.StateUnknown {
 		missing = ^uint64(0)
 	}
-	s.outbox.Update(p.ticket, p.choice.Parcel, missing, responsible, final, s.networkTime(now))
-	if final || !responsible && s.epoch(now) > s.expires[answer.Parcel] {
-		s.forget(answer.Parcel) // the exit takes nothing of it any more
-	}
-	s.tell(func(store Store) { store.Answered(answer) })
+	s.outbox.Update(p.ticket, p.choice.Parcel, missing, ended || answer.State == mail.StateComplete, false, s.networkTime(now))
+	s.tell(func(ctx context.Context, store Store) {
+		if ended, err := store.Answered(answer, p.asked); ended && err == nil {
+			s.post(ctx, func(context.Context, time.Time) { s.forget(answer.Parcel) })
+		}
+	})
 }
 
-// tell passes something on to the goroutine that may wait for the disk. When that
-// is far behind, a disk that hangs, the news is dropped: a later query, or the next
-// consensus, brings it again.
-func (s *Sender) tell(news func(Store)) {
+// tell passes something on to the goroutine that may wait for the disk, and reports
+// whether it did: when that is far behind, a disk that hangs, the news is dropped,
+// and whoever tells must have another occasion. The loop goes on asking for a mail
+// until the store has its fate, and for the guards there is the next slot or consensus.
+func (s *Sender) tell(n news) bool {
 	select {
-	case s.told <- news:
+	case s.told <- n:
+		return true
 	default:
+		return false
 	}
 }
 
@@ -210,20 +294,54 @@ func (s *Sender) learnKeys(keys []mail.SignedKey) {
 	}
 }
 
-// ErrNoKey says that the exit has not answered yet, so nothing can be sealed.
+// ErrNoKey says that there is no key to seal by, usually since the exit has not
+// answered yet.
 var ErrNoKey = errors.New("the network has not answered yet; it does within minutes when all is well: `sourdine status` says more")
 
-// SealingKey returns the exit's key of the day, the exit, and the network's time.
-func (s *Sender) SealingKey() (mail.DayKey, directory.ExitInfo, time.Time, error) {
+// errTwoKeys is an ErrNoKey with a reason of its own. An exit that gave each gateway
+// another key would know by it who sealed a mail.
+type errTwoKeys struct{}
+
+func (errTwoKeys) Error() string {
+	return "the exit has signed two keys for today, which honest exits do not: nothing is sealed to either, so wait until tomorrow"
+}
+
+func (errTwoKeys) Is(target error) bool { return target == ErrNoKey }
+
+// Sealing is what a mail is sealed by, all of one moment.
+type Sealing struct {
+	Key  mail.DayKey   // the exit's of the day
+	Exit sphinx.NodeID // whose key that is
+	Info directory.ExitInfo
+	Now  time.Time // the network's
+}
+
+// Sealing returns what to seal a mail by, or ErrNoKey.
+func (s *Sender) Sealing() (Sealing, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now().Add(s.public.offset)
-	for _, k := range s.public.keys {
-		if k.Day == mailDay(now) && s.public.exitKnown {
-			return k, s.public.exit, now, nil
+	p := &s.public
+	now := time.Now().Add(p.offset)
+	key, err := p.key(now)
+	if err != nil {
+		return Sealing{}, err
+	}
+	return Sealing{key, p.exitID, p.exit, now}, nil
+}
+
+// key returns the exit's key of the day.
+func (p *published) key(now time.Time) (key mail.DayKey, err error) {
+	err = ErrNoKey
+	for _, k := range p.keys {
+		switch {
+		case k.Day != mailDay(now) || !p.exitKnown:
+		case err == nil:
+			return mail.DayKey{}, errTwoKeys{}
+		default:
+			key, err = k, nil
 		}
 	}
-	return mail.DayKey{}, directory.ExitInfo{}, now, ErrNoKey
+	return key, err
 }
 
 // mailDay is the UTC day of t, as mail counts days.

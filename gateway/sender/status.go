@@ -2,11 +2,13 @@ package sender
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mixing"
+	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
 // Status is what a sender can say of itself. Counts are since its start.
@@ -40,12 +42,15 @@ type published struct {
 	silence   time.Duration // how long none may come
 	link      error
 	view      error
+	behind    uint64 // epochs that the consensus in use is older than it should be
 	consensus error
+	guards    error
 	skew      time.Duration
 	offset    time.Duration
-	exit      directory.ExitInfo
+	exitID    sphinx.NodeID      // in use; zero: none yet
+	exit      directory.ExitInfo // of its descriptor
 	exitKnown bool
-	keys      []mail.DayKey
+	keys      []mail.DayKey // of this exit
 }
 
 // Status returns what the sender can say of itself now.
@@ -54,8 +59,14 @@ func (s *Sender) Status() Status {
 	defer s.mu.Unlock()
 	p := &s.public
 	st := p.status
-	for _, k := range p.keys {
-		st.CanAccept = st.CanAccept || k.Day == mailDay(time.Now().Add(p.offset))
+	now := time.Now().Add(p.offset)
+	_, err := p.key(now)
+	st.CanAccept = err == nil
+	if err == (errTwoKeys{}) {
+		st.Warnings = append(st.Warnings, err.Error())
+	}
+	if p.behind > 0 {
+		st.Warnings = append(st.Warnings, fmt.Sprintf("there is no consensus of this epoch: that of epoch %d serves, for %d epochs more", st.Epoch, lastsFor-p.behind))
 	}
 	reason := func(format string, args ...any) { st.Reasons = append(st.Reasons, fmt.Sprintf(format, args...)) }
 	switch {
@@ -75,6 +86,9 @@ func (s *Sender) Status() Status {
 		reason("%d of the last %d packets were lost, so mail is held back and only cover is sent", st.Lost, st.RecentOf)
 	}
 	st.Protected = len(st.Reasons) == 0
+	if p.guards != nil {
+		st.Warnings = append(st.Warnings, fmt.Sprintf("the choice of entry and exit cannot be written to the disk: %v", p.guards))
+	}
 	if p.offset != 0 {
 		st.ClockOffset = p.offset.Round(time.Second).String()
 		st.Warnings = append(st.Warnings, fmt.Sprintf("this machine's clock is %v behind the network's; set it", p.offset.Round(time.Second)))
@@ -99,11 +113,11 @@ func (s *Sender) publish(now time.Time) {
 			st.LostInAll++
 		}
 	}
-	st.Epoch, st.Delay, st.Mixes = 0, "", nil
+	st.Epoch, st.Delay, st.Mixes, s.public.behind = 0, "", nil, 0
 	if v := s.newest(now); v != nil {
 		// Longer than all but one in a thousand packets with six such delays live.
 		s.public.silence = 17*v.Delay + slack(s.slot)
-		st.Epoch, st.Delay = v.Epoch, v.Delay.String()
+		st.Epoch, st.Delay, s.public.behind = v.Epoch, v.Delay.String(), s.epoch(now)-v.Epoch
 		for _, layer := range v.Layers {
 			st.Mixes = append(st.Mixes, len(layer))
 		}
@@ -123,14 +137,23 @@ func (s *Sender) setLink(err error) {
 func (s *Sender) setSkew(d time.Duration)   { s.set(func(p *published) { p.skew = d }) }
 func (s *Sender) setOffset(d time.Duration) { s.set(func(p *published) { p.offset = d }) }
 func (s *Sender) setConsensus(err error)    { s.set(func(p *published) { p.consensus = err }) }
-func (s *Sender) setExit(e directory.ExitInfo) {
+func (s *Sender) setGuards(err error)       { s.set(func(p *published) { p.guards = err }) }
+
+// setExit publishes what the descriptor of the exit in use says.
+func (s *Sender) setExit(e *directory.Exit) {
 	s.set(func(p *published) {
 		if p.exitKnown && !e.SigningKey.Equal(p.exit.SigningKey) {
 			p.keys = nil
 		}
-		p.exit, p.exitKnown = e, true
+		p.exit, p.exitKnown = e.ExitInfo, true
 	})
 }
+
+// setExitID publishes which exit is in use. What is known of another is forgotten.
+func (s *Sender) setExitID(id sphinx.NodeID) {
+	s.set(func(p *published) { p.exitID, p.exitKnown, p.keys = id, false, nil })
+}
+
 func (s *Sender) setView(err error) { s.set(func(p *published) { p.view = err }) }
 func (s *Sender) countMissed()      { s.set(func(p *published) { p.status.SlotsMissed++ }) }
 func (s *Sender) countStray()       { s.set(func(p *published) { p.status.Stray++ }) }
@@ -146,19 +169,19 @@ func (s *Sender) countSent(k mixing.Kind) {
 	})
 }
 
-// keptKeys bounds the exit's keys that are remembered: yesterday's is not used.
-const keptKeys = 4
+// keptKeys bounds the exit's keys that are remembered: today's, tomorrow's, and
+// enough to see that there are two of a day.
+const keptKeys = 8
 
+// setKey remembers one of the exit's keys until its day is over. What it has seen no
+// later key can make it forget before.
 func (s *Sender) setKey(k mail.DayKey) {
 	s.set(func(p *published) {
-		for _, have := range p.keys {
-			if have.ID == k.ID {
-				return
-			}
-		}
-		p.keys = append(p.keys, k)
-		if len(p.keys) > keptKeys {
-			p.keys = p.keys[1:]
+		today := mailDay(time.Now().Add(p.offset))
+		p.keys = slices.DeleteFunc(p.keys, func(have mail.DayKey) bool { return have.Day < today })
+		known := slices.ContainsFunc(p.keys, func(have mail.DayKey) bool { return have.ID == k.ID })
+		if !known && k.Day >= today && len(p.keys) < keptKeys {
+			p.keys = append(p.keys, k)
 		}
 	})
 }
@@ -167,6 +190,13 @@ func (s *Sender) currentExit() (directory.ExitInfo, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.public.exit, s.public.exitKnown
+}
+
+// Exit returns the exit in use, or false before there is one.
+func (s *Sender) Exit() (id sphinx.NodeID, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.public.exitID, s.public.exitID != sphinx.NodeID{}
 }
 
 // ExitExpiry returns how many epochs the exit lets a mail live, or 0 before that

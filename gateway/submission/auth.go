@@ -37,7 +37,11 @@ func (s *session) authenticate(user, password []byte) error {
 	defer clear(password)
 	given, want := sha256.Sum256(user), sha256.Sum256([]byte(s.server.cfg.User))
 	var key *keyring.Key
-	err := s.server.attempts.try(s.server.ctx, func() error {
+	attempts := &s.server.attempts
+	if s.local {
+		attempts = &s.server.local
+	}
+	err := attempts.try(s.server.ctx, func() error {
 		var err error
 		if key, err = s.server.ring.Unlock(password); err != nil {
 			return err

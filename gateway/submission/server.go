@@ -82,7 +82,8 @@ type Server struct {
 	ctx         context.Context // of the sessions; set by Serve
 	smtp        *smtp.Server
 	connections connections
-	attempts    backoff
+	attempts    backoff      // to log in over TCP
+	local       backoff      // over the unix socket: who guesses at a port does not keep its user out
 	starttls    net.Listener // nil unless configured
 	implicit    net.Listener
 	socket      net.Listener
@@ -111,7 +112,7 @@ func New(cfg Config, ring *keyring.Ring, accept Accepter, log *slog.Logger) (*Se
 		cfg.TLS = cfg.TLS.Clone()
 		cfg.TLS.MinVersion = max(cfg.TLS.MinVersion, tls.VersionTLS12)
 	}
-	s := &Server{cfg: cfg, ring: ring, accept: accept, log: newTally(log), attempts: backoff{first: firstDelay}}
+	s := &Server{cfg: cfg, ring: ring, accept: accept, log: newTally(log), attempts: backoff{first: firstDelay}, local: backoff{first: firstDelay}}
 	if err := s.listen(); err != nil {
 		s.Close()
 		return nil, err

@@ -118,7 +118,7 @@ func start(t *testing.T) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ts.attempts.first = time.Millisecond
+	ts.attempts.first, ts.local.first = time.Millisecond, time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- ts.Serve(ctx) }()
@@ -513,7 +513,7 @@ func TestBadInput(t *testing.T) {
 			good.do("DATA", "354")
 			good.do(goodMail(7)+".", "250 2.0.0")
 			good.do("QUIT", "221")
-			ts.waitIdle()
+			ts.waitIdle(t)
 			if n := len(ts.accepted()) - before; n != 1 {
 				t.Errorf("%d letters accepted, want the good one", n)
 			}
@@ -521,9 +521,25 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// Who takes every place for a login over TCP does not keep the user of the socket out.
+func TestPlacesForLogins(t *testing.T) {
+	ts := start(t)
+	for range maxAttempts {
+		if !ts.attempts.enter() {
+			t.Fatal("no place")
+		}
+		defer ts.attempts.leave()
+	}
+	c := ts.dial(t, "tls")
+	c.do("EHLO me", "250")
+	c.do(plain(testUser, testPassword), "454 ")
+	ts.dial(t, "unix").login()
+}
+
 // waitIdle waits until the server has seen the end of every connection and of the mails they left open.
-func (ts *testServer) waitIdle() {
-	until(func() bool {
+func (ts *testServer) waitIdle(t *testing.T) {
+	t.Helper()
+	until(t, func() bool {
 		ts.connections.mu.Lock()
 		defer ts.connections.mu.Unlock()
 		return len(ts.connections.open) == 0
@@ -531,9 +547,12 @@ func (ts *testServer) waitIdle() {
 }
 
 // until waits for what another goroutine, behind a real connection, is about to do.
-func until(done func() bool) {
-	for !done() {
-		time.Sleep(time.Millisecond)
+func until(t *testing.T, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it did not come about within a minute")
+		}
 	}
 }
 
@@ -632,7 +651,7 @@ func TestKeyLivesAsLongAsTheSession(t *testing.T) {
 		c.do("DATA", "354")
 		c.do(goodMail(1)+".", "250")
 		end(c)
-		ts.waitIdle()
+		ts.waitIdle(t)
 		letters := ts.accepted()
 		if _, err := letters[len(letters)-1].Key.Open("x", sealed); err == nil {
 			t.Errorf("%s: the key is not wiped", name)
@@ -685,7 +704,7 @@ func TestTooManyConnections(t *testing.T) {
 	for _, c := range all {
 		c.do("QUIT", "221")
 	}
-	ts.waitIdle()
+	ts.waitIdle(t)
 	ts.dial(t, "tls").login()
 }
 
@@ -704,7 +723,7 @@ func TestServeEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.attempts.first = time.Hour
+	s.local.first = time.Hour
 	ts := &testServer{Server: s}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -722,10 +741,10 @@ func TestServeEnds(t *testing.T) {
 	<-started
 	waiting.do("EHLO me", "250")
 	waiting.send(plain(testUser, "wrong") + "\r\n")
-	until(func() bool {
-		s.attempts.mu.Lock()
-		defer s.attempts.mu.Unlock()
-		return s.attempts.failures == 1
+	until(t, func() bool {
+		s.local.mu.Lock()
+		defer s.local.mu.Unlock()
+		return s.local.failures == 1
 	})
 	cancel()
 	idle.expect("421 ")

@@ -26,6 +26,7 @@ type session struct {
 	server *Server
 	conn   *smtp.Conn
 	secure bool // over TLS or the unix socket
+	local  bool // over the unix socket
 
 	mu         sync.Mutex
 	key        *keyring.Key // nil before a login
@@ -38,8 +39,8 @@ type session struct {
 
 func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 	_, secure := c.TLSConnectionState()
-	secure = secure || c.Conn().LocalAddr().Network() == "unix"
-	return &session{server: s, secure: secure, conn: c}, nil
+	local := c.Conn().LocalAddr().Network() == "unix"
+	return &session{server: s, secure: secure || local, local: local, conn: c}, nil
 }
 
 // Mail begins a mail. The sender's address goes no further: the exit writes its own.
@@ -101,7 +102,7 @@ func (s *session) Data(r io.Reader) error {
 	case err == nil && int64(len(raw)) > limit:
 		return tooLarge(limit)
 	case errors.Is(err, smtp.ErrTooLongLine):
-		return refuse(554, 5, 6, 0, fmt.Sprintf("A line of the mail is longer than %d bytes: break it into shorter ones", maxLine))
+		return refuse(554, 5, 6, 0, fmt.Sprintf("A line of the mail is longer than %d bytes: break it into shorter ones", mail.MaxLine))
 	case err != nil || s.cutShort(r, len(raw)):
 		return refuse(451, 4, 4, 2, "The connection broke off before the end of the mail: send it again")
 	}
