@@ -137,8 +137,8 @@ type guest struct {
 	cancel   context.CancelFunc
 	stopPush context.CancelFunc
 	sending  sync.WaitGroup // push, then tick
-	acks     chan uint32 // of capacity 1: what the gateway acknowledged last
-	asked    chan uint64 // of capacity 1: an epoch whose consensus a clocked gateway wants; nil: it is not clocked
+	acks     chan uint32    // of capacity 1: what the gateway acknowledged last
+	asked    chan uint64    // of capacity 1: an epoch whose consensus a clocked gateway wants; nil: it is not clocked
 }
 
 // welcome begins to serve a gateway, until leave.

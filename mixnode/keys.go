@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"path/filepath"
 	"sync/atomic"
 
@@ -26,12 +25,10 @@ type epochKey struct {
 type keys struct {
 	store  *mixkeys.Keys
 	sealer *seal.Sealer
-	log    *slog.Logger
 	wake   chan<- struct{}
 
 	open    map[uint64]*epochKey // roll's alone
 	givenUp map[uint64]bool      // roll's alone
-	told    string               // what roll last had to say
 
 	current atomic.Pointer[[]*epochKey] // those that packets may be made for now
 }
@@ -41,8 +38,8 @@ const keysDir = "mixkeys"
 
 // openKeys opens the mix keys below a node's state directory. wake is told when
 // replay tags have come to disk.
-func openKeys(state string, g *sphinx.Geometry, sealer *seal.Sealer, wake chan<- struct{}, log *slog.Logger) (*keys, error) {
-	k := &keys{sealer: sealer, log: log, wake: wake, open: map[uint64]*epochKey{}, givenUp: map[uint64]bool{}}
+func openKeys(state string, g *sphinx.Geometry, sealer *seal.Sealer, wake chan<- struct{}) (*keys, error) {
+	k := &keys{sealer: sealer, wake: wake, open: map[uint64]*epochKey{}, givenUp: map[uint64]bool{}}
 	k.current.Store(&[]*epochKey{})
 	var err error
 	k.store, err = mixkeys.Open(filepath.Join(state, keysDir), g, sealer, k.prepare)
@@ -72,9 +69,9 @@ func (k *keys) public(epoch uint64) []byte {
 }
 
 // roll makes the keys for an epoch and those after it, opens the tags of those that
-// packets may be made for, and erases the keys that are over. What it cannot do it
-// logs: the node goes on with the keys that it has.
-func (k *keys) roll(epoch uint64) {
+// packets may be made for, and erases the keys that are over. Its error is about
+// single keys: with the others the node goes on.
+func (k *keys) roll(epoch uint64) error {
 	around := []uint64{epoch, epoch - 1, epoch + 1}
 	k.show(around)
 	var problems []error
@@ -89,7 +86,7 @@ func (k *keys) roll(epoch uint64) {
 		problems = append(problems, k.openTags(e))
 	}
 	k.show(around)
-	k.tell(errors.Join(problems...))
+	return errors.Join(problems...)
 }
 
 // show makes the open keys of these epochs the candidates.
@@ -120,24 +117,12 @@ func (k *keys) openTags(epoch uint64) error {
 	return nil
 }
 
-// tell logs a problem when it is a new one.
-func (k *keys) tell(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != k.told && err != nil {
-		k.log.Warn("mix keys", "error", err)
-	}
-	k.told = text
-}
-
 // broken is the error of tags that cannot be written any more. Nothing may be
 // promised of them, so the node has to start anew.
 func (k *keys) broken() error {
 	for _, key := range k.candidates() {
 		if err := key.tags.Err(); err != nil && !errors.Is(err, fs.ErrClosed) {
-			return fmt.Errorf("writing replay tags: %w", err)
+			return err
 		}
 	}
 	return nil

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"github.com/katzenpost/hpqc/kem"
 
 	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/internal/control"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
 	"codeberg.org/sourdine/sourdine/internal/link"
 	"codeberg.org/sourdine/sourdine/internal/seal"
@@ -33,6 +37,7 @@ type node struct {
 	network *directory.Network
 	log     *slog.Logger
 	now     func() time.Time
+	since   time.Time     // its start
 	period  time.Duration // of an epoch
 
 	id       sphinx.NodeID
@@ -69,19 +74,38 @@ type node struct {
 func (n *node) isMix() bool   { return n.cfg.Role == directory.RoleMix }
 func (n *node) isEntry() bool { return n.cfg.Role == directory.RoleEntry }
 
-// troubles are what was logged and has not ended.
-type troubles struct{ publishing, fetching, writing bool }
+// troubles are what is not as it should be, by what the node tries to do.
+type troubles struct {
+	mu  sync.Mutex
+	now map[string]string
+}
 
-// say logs a trouble when it begins.
-func (n *node) say(trouble *bool, what string, err error) {
-	if !*trouble {
+// say logs a trouble when it begins, and keeps it for whoever asks.
+func (n *node) say(doing, what string, err error) {
+	n.troubles.mu.Lock()
+	defer n.troubles.mu.Unlock()
+	if n.troubles.now == nil {
+		n.troubles.now = map[string]string{}
+	}
+	text := what + ": " + err.Error()
+	if n.troubles.now[doing] != text {
 		n.log.Warn(what, "error", err)
 	}
-	*trouble = true
+	n.troubles.now[doing] = text
 }
 
 // said ends a trouble.
-func (n *node) said(trouble *bool) { *trouble = false }
+func (n *node) said(doing string) {
+	n.troubles.mu.Lock()
+	defer n.troubles.mu.Unlock()
+	delete(n.troubles.now, doing)
+}
+
+func (t *troubles) all() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Sorted(maps.Values(t.now))
+}
 
 // Defaults of a node's budget.
 const (
@@ -117,7 +141,7 @@ func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger
 		return nil, err
 	}
 	n := &node{
-		cfg: c, network: network, log: log, now: time.Now, period: network.Parameters.Epoch,
+		cfg: c, network: network, log: log, now: time.Now, since: time.Now(), period: network.Parameters.Epoch,
 		identity: identity, link: identity.Link, sphinx: sphinx.New(g), frames: link.NewFrames(g),
 		incoming: make(chan *packet, perWorker*runtime.GOMAXPROCS(0)),
 		docs:     map[uint64]*directory.View{}, raw: map[uint64][]byte{},
@@ -152,7 +176,7 @@ func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
-	n.keys, err = openKeys(c.State, g, sealer, n.mixer.poke, log)
+	n.keys, err = openKeys(c.State, g, sealer, n.mixer.poke)
 	return n, err
 }
 
@@ -161,8 +185,12 @@ func (n *node) run(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	n.running = ctx
-	defer context.AfterFunc(ctx, func() { l.Close() })()
 	n.view.Store(look(n.id, n.docs, n.now(), n.period))
+	answer, err := control.Listen(filepath.Join(n.cfg.State, controlSocket), control.Answers{"status": n.status})
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { l.Close() })()
 
 	var parts, workers sync.WaitGroup
 	part := func(run func() error) {
@@ -172,6 +200,7 @@ func (n *node) run(ctx context.Context, l net.Listener) error {
 			}
 		})
 	}
+	part(func() error { return answer(ctx) })
 	part(func() error { return n.mixer.run(ctx, n.keys.broken) })
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() { n.unwrapWorker(n.incoming) })

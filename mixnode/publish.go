@@ -83,14 +83,18 @@ func (n *node) follow(ctx context.Context) error {
 		now := n.now()
 		epoch := directory.EpochAt(now, n.period)
 		begins := directory.EpochStart(epoch, n.period)
-		n.keys.roll(epoch)
+		if err := n.keys.roll(epoch); err != nil {
+			n.say("keys", "mix keys", err)
+		} else {
+			n.said("keys")
+		}
 		n.refresh()
 		if until := begins.Add(part(n.period, publishUntil)); published <= epoch && now.Before(until) {
 			if err := n.publish(ctx, epoch+1, until); err != nil {
-				n.say(&n.troubles.publishing, "the authorities did not take this node's descriptor; it tries again", err)
+				n.say("publishing", "the authorities did not take this node's descriptor; it tries again", err)
 			} else {
 				published = epoch + 1
-				n.said(&n.troubles.publishing)
+				n.said("publishing")
 			}
 		}
 		n.fetchMissing(ctx, epoch, !n.now().Before(begins.Add(part(n.period, votedAt))))
@@ -194,16 +198,16 @@ func (n *node) fetchMissing(ctx context.Context, epoch uint64, next bool) {
 		cancel()
 		if err != nil {
 			if e == epoch {
-				n.say(&n.troubles.fetching, "the authorities have no consensus for this epoch; the node goes on with its last one for two epochs", errNoConsensus)
+				n.say("fetching", "the authorities have no consensus for this epoch; the node goes on with its last one for two epochs", errNoConsensus)
 			}
 			continue
 		}
 		v, err := n.network.Verify(raw, e)
 		if err != nil {
-			n.say(&n.troubles.fetching, "a consensus was refused", err)
+			n.say("fetching", "a consensus was refused", err)
 			continue
 		}
-		n.said(&n.troubles.fetching)
+		n.said("fetching")
 		n.keep(v)
 	}
 }
@@ -215,7 +219,7 @@ var errNoConsensus = errors.New("none was voted, or no authority answers")
 func (n *node) keep(v *directory.View) {
 	n.docs[v.Epoch] = v
 	if err := config.WriteFile(n.documentPath(v.Epoch), v.Raw, 0o600); err != nil {
-		n.say(&n.troubles.writing, "a consensus could not be stored", err)
+		n.say("writing", "a consensus could not be stored", err)
 	}
 	n.docsMu.Lock()
 	defer n.docsMu.Unlock()

@@ -42,7 +42,7 @@ func standalone(t *testing.T, role directory.Role) *node {
 		n.exit = newExit(n, &Handler{})
 		n.terminal = n.exit.take
 	}
-	if n.keys, err = openKeys(dir, g, sealer, n.mixer.poke, n.log); err != nil {
+	if n.keys, err = openKeys(dir, g, sealer, n.mixer.poke); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.keys.close() })
@@ -192,7 +192,7 @@ func TestRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.keys, err = openKeys(n.cfg.State, n.sphinx.Geometry(), sealer, n.mixer.poke, n.log); err != nil {
+	if n.keys, err = openKeys(n.cfg.State, n.sphinx.Geometry(), sealer, n.mixer.poke); err != nil {
 		t.Fatal(err)
 	}
 	n.keys.roll(epoch)
@@ -219,7 +219,7 @@ func TestLostTags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.keys, err = openKeys(n.cfg.State, n.sphinx.Geometry(), sealer, n.mixer.poke, n.log); err != nil {
+	if n.keys, err = openKeys(n.cfg.State, n.sphinx.Geometry(), sealer, n.mixer.poke); err != nil {
 		t.Fatal(err)
 	}
 	n.keys.roll(epoch)

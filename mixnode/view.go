@@ -29,12 +29,13 @@ type peer struct {
 
 // view is what the consensuses of now say about the nodes next to this one.
 type view struct {
-	epoch  uint64
-	listed bool                   // this node is in the consensus of now, or of the last epoch that has one
-	from   map[sphinx.NodeID]peer // who may send packets to this node
-	to     map[sphinx.NodeID]peer // whom it sends packets to
-	known  map[sphinx.NodeID]bool // all nodes
-	slot   time.Duration          // of a gateway
+	epoch   uint64
+	current bool                   // there is a consensus for now
+	listed  bool                   // this node is in it, or in the last ones if there is none
+	from    map[sphinx.NodeID]peer // who may send packets to this node
+	to      map[sphinx.NodeID]peer // whom it sends packets to
+	known   map[sphinx.NodeID]bool // all nodes
+	slot    time.Duration          // of a gateway
 }
 
 // look makes the view at a moment from the documents by epoch. The documents of
@@ -50,6 +51,7 @@ func look(self sphinx.NodeID, docs map[uint64]*directory.View, at time.Time, per
 		newest++
 	}
 	current := docs[now]
+	v.current = current != nil
 	var listed map[sphinx.NodeID]bool
 	if current != nil {
 		listed = all(current)

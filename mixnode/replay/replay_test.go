@@ -232,7 +232,7 @@ func image(clean bool) (content []byte, frames []int) {
 
 const unfinishedTags, allTags = 4, 16 // of image: without its third frame, and with it
 
-// open checks that content opens with so many tags, that what is left holds no unfinished frame, and
+// openImage checks that content opens with so many tags, that what is left holds no unfinished frame, and
 // that the store goes on from there.
 func openImage(content []byte, want int) error {
 	d := &disk{content: bytes.Clone(content), synced: content}
