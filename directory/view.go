@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/katzenpost/hpqc/hash"
+	"github.com/katzenpost/hpqc/kem"
+	kemschemes "github.com/katzenpost/hpqc/kem/schemes"
 	"github.com/katzenpost/katzenpost/core/cert"
 	"github.com/katzenpost/katzenpost/core/pki"
 
@@ -29,6 +31,7 @@ type Node struct {
 	Name      string
 	ID        sphinx.NodeID
 	Addresses []string                    // host:port over TCP
+	Link      kem.PublicKey               // proves the node at the other end of a connection
 	MixKeys   map[uint64]sphinx.PublicKey // by epoch
 }
 
@@ -116,6 +119,8 @@ type View struct {
 	Entries []Node
 	Exits   []Exit // those with a post office
 	Raw     []byte // the signed document
+
+	services []Node // all service nodes, exits among them
 }
 
 // maxConsensus bounds a consensus document, in bytes.
@@ -163,6 +168,7 @@ func newView(doc *pki.Document, raw []byte, g *sphinx.Geometry) (*View, error) {
 		v.Layers = append(v.Layers, nodes(layer, g))
 	}
 	v.Entries = nodes(doc.GatewayNodes, g)
+	v.services = nodes(doc.ServiceNodes, g)
 	for _, d := range doc.ServiceNodes {
 		// An exit without a post office, or with one we cannot read, is nobody's exit.
 		if _, has := d.Kaetzchen[Capability]; !has {
@@ -202,6 +208,8 @@ func node(d *pki.MixDescriptor, g *sphinx.Geometry) Node {
 			n.MixKeys[epoch] = key
 		}
 	}
+	// A node whose link key cannot be read is one that nobody can connect to.
+	n.Link, _ = kemschemes.ByName(LinkScheme).UnmarshalBinaryPublicKey(d.LinkKey)
 	for _, transport := range []string{pki.TransportTCPv4, pki.TransportTCPv6} {
 		for _, a := range d.Addresses[transport] {
 			if u, err := url.Parse(a); err == nil {
@@ -228,6 +236,36 @@ func (v *View) Entry(id sphinx.NodeID) (*Node, bool) {
 		return nil, false
 	}
 	return &v.Entries[i], true
+}
+
+// Neighbours returns the nodes that send packets to the node with this identity,
+// and those that it sends packets to: between entries or service nodes and the
+// first layer, from layer to layer, and between the last layer and entries or
+// service nodes. It returns false if the consensus does not list the node.
+func (v *View) Neighbours(id sphinx.NodeID) (from, to []Node, ok bool) {
+	edge := slices.Concat(v.Entries, v.services)
+	layers := append(append([][]Node{edge}, v.Layers...), edge)
+	for i, layer := range layers[:len(layers)-1] {
+		if !slices.ContainsFunc(layer, func(n Node) bool { return n.ID == id }) {
+			continue
+		}
+		if i == 0 { // the edge, which is before the first layer and behind the last
+			return layers[len(layers)-2], layers[1], true
+		}
+		return layers[i-1], layers[i+1], true
+	}
+	return nil, nil, false
+}
+
+// IDs are the identities of all nodes that the consensus lists.
+func (v *View) IDs() []sphinx.NodeID {
+	var ids []sphinx.NodeID
+	for _, list := range append([][]Node{v.Entries, v.services}, v.Layers...) {
+		for i := range list {
+			ids = append(ids, list[i].ID)
+		}
+	}
+	return ids
 }
 
 // Floors are what a gateway insists on, whatever the authorities sign.

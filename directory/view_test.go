@@ -251,3 +251,39 @@ func TestEpochs(t *testing.T) {
 		t.Error("a time before epoch 0 has an epoch")
 	}
 }
+
+// Packets go from the edge through the layers and back to the edge.
+func TestNeighbours(t *testing.T) {
+	v := view(t)
+	names := func(nodes []directory.Node) string {
+		var list []string
+		for _, n := range nodes {
+			if n.Link == nil || len(n.Addresses) == 0 {
+				t.Errorf("%s cannot be connected to", n.Name)
+			}
+			list = append(list, n.Name)
+		}
+		return strings.Join(list, " ")
+	}
+	for _, test := range []struct {
+		id       sphinx.NodeID
+		from, to string
+	}{
+		{v.Entries[0].ID, "mix3", "mix1"},
+		{v.Exits[0].ID, "mix3", "mix1"},
+		{v.Layers[0][0].ID, "entry exit", "mix2"},
+		{v.Layers[1][0].ID, "mix1", "mix3"},
+		{v.Layers[2][0].ID, "mix2", "entry exit"},
+	} {
+		from, to, ok := v.Neighbours(test.id)
+		if !ok || names(from) != test.from || names(to) != test.to {
+			t.Errorf("neighbours %q and %q, want %q and %q", names(from), names(to), test.from, test.to)
+		}
+	}
+	if _, _, ok := v.Neighbours(sphinx.NodeID{1}); ok {
+		t.Error("a stranger has neighbours")
+	}
+	if ids := v.IDs(); len(ids) != 5 {
+		t.Errorf("%d identities, want 5", len(ids))
+	}
+}

@@ -3,9 +3,27 @@
 // sender chose, and passes it on. An entry also serves gateways, and an exit
 // gives what arrives to a [Handler] and sends what it answers.
 //
-// The node knows packets and nothing of mail. What an exit's handler does with
-// a payload happens in a process of its own: the node starts it, and each of the
-// two ends when the other does, so that whoever supervises the node starts both
-// again. The packet switching is Katzenpost's (server), embedded; it is not
-// allowed to log, because its lines name peers' addresses.
+// A packet goes through it so, in one and the same memory from its arrival on:
+//
+//	incoming.go   connections that others opened: who may, and what they send
+//	unwrap.go     which key, seen before or not, where to
+//	mixer.go      the delay, and the replay tag on disk, before it may leave
+//	outgoing.go   a connection to each neighbour
+//
+// and where it ends here, to entry.go or exit.go. keys.go has the mix keys with
+// their replay tags, view.go who is next to this node, publish.go the node's life
+// with the authorities. replay and mixkeys are rooms of their own.
+//
+// What always holds: a packet leaves only after its replay tag is on disk; a packet
+// that is damaged, replayed, late or forged is dropped and counted, and nothing
+// else happens; what waits in the node stays within its budget, and what is shed
+// then is drawn at random; no log line and no error names a peer's address.
+//
+// The node speaks Katzenpost's protocols: its links and packets, its descriptors
+// and consensus, its clients. So nodes of ours and stock ones can stand in one
+// network, in any role.
+//
+// It knows packets and nothing of mail. What an exit's handler does with a payload
+// happens in a process of its own: the node starts it, and each of the two ends
+// when the other does, so that whoever supervises the node starts both again.
 package mixnode

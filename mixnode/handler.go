@@ -14,10 +14,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/katzenpost/katzenpost/server/cborplugin"
-	"github.com/katzenpost/katzenpost/server/config"
 	"golang.org/x/sys/unix"
-
-	"codeberg.org/sourdine/sourdine/directory"
 )
 
 // Handler is the program that does an exit's work. The node starts it as
@@ -49,17 +46,6 @@ const stopTimeout = 25 * time.Second
 // waits for its node. The engine loses patience with it after 40 seconds, and
 // panics.
 const startTimeout = 30 * time.Second
-
-func (h *Handler) plugin() *config.CBORPluginKaetzchen {
-	return &config.CBORPluginKaetzchen{
-		Capability:        directory.Capability,
-		Endpoint:          directory.Endpoint,
-		PKIAdvertizedData: map[string]map[string]any{directory.Capability: h.Advertise},
-		Command:           h.Command,
-		Config:            map[string]any{"p": h.Argument},
-		MaxConcurrency:    1,
-	}
-}
 
 // watch is the node's end of the life socket.
 type watch struct {
@@ -216,7 +202,7 @@ func (n *Node) Serve(ctx context.Context, handle func(request []byte) []byte) er
 		return err
 	}
 	defer l.Close()
-	fmt.Println(path) // tells the engine where to connect
+	fmt.Println(path) // tells a stock node where to connect
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	l.SetDeadline(time.Now().Add(startTimeout))

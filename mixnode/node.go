@@ -2,131 +2,232 @@ package mixnode
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
 	"net"
+	"path/filepath"
 	"runtime"
-	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
 
-	"github.com/katzenpost/katzenpost/server"
-	"github.com/katzenpost/katzenpost/server/config"
+	"github.com/katzenpost/hpqc/hash"
+	"github.com/katzenpost/hpqc/kem"
 
 	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/internal/control"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/internal/link"
+	"codeberg.org/sourdine/sourdine/internal/seal"
+	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
-// patience is how long, in milliseconds, a packet may wait in one of the
-// engine's queues before the engine drops it. Its own defaults, 50 to 750, lose
-// the packets of a node on a slow line or a busy machine.
-const patience = 30_000
+// node is a running node. A packet goes through it so:
+//
+//	incoming ─▶ unwrap ─▶ mixer ─▶ outgoing      forwarded
+//	                 ├──▶ entry ─▶ a gateway      a reply
+//	                 └──▶ exit ─▶ handler ─▶ mixer   a request, and its answer
+type node struct {
+	cfg     *Config
+	network *directory.Network
+	log     *slog.Logger
+	now     func() time.Time
+	since   time.Time     // its start
+	period  time.Duration // of an epoch
 
-// garbage is how far, in percent, the heap may grow between two collections. Each
-// mix key has a replay filter of 64 MiB in the engine, and goes with its epoch.
-const garbage = 20
+	id       sphinx.NodeID
+	identity *katzenpost.Keys
+	link     kem.PrivateKey
+	sphinx   *sphinx.Sphinx
+	frames   *link.Frames
+	keys     *keys
 
-// Run runs the node until ctx ends. An exit needs a handler. The process must end
-// with Run: the engine goes on until then. Its own way to stop panics where it
-// meets the first seconds of an epoch, in which it makes keys (server/server.go,
-// halt and reshadowCryptoWorkers), and it saves nothing: mix keys are in memory
-// alone, and what the entry and the handler keep on disk outlasts any end.
-func Run(ctx context.Context, c *Config, n *directory.Network, h *Handler, log *slog.Logger) error {
-	debug.SetGCPercent(garbage)
-	engine := c.engine(n)
-	var handler *watch
-	if c.Role == directory.RoleExit {
-		if h == nil {
-			return errors.New("an exit needs a handler")
-		}
-		var err error
-		if handler, err = h.listen(); err != nil {
-			return err
-		}
-		defer handler.close()
-		engine.ServiceNode = &config.ServiceNode{CBORPluginKaetzchen: []*config.CBORPluginKaetzchen{h.plugin()}}
+	counts    counts
+	connected atomic.Int64 // outgoing connections that are up
+	troubles  troubles
+
+	incoming  chan *packet // to the workers
+	conns     *incoming
+	outgoing  *outgoing
+	mixer     *mixer
+	entry     *entry // nil: this is none
+	exit      *exit  // nil: this is none
+	terminal  func(*packet, *sphinx.Unwrapped) bool
+	view      atomic.Pointer[view]
+	running   context.Context
+	wasListed bool
+
+	authorities authorities
+	docs        map[uint64]*directory.View // by epoch; follow's alone
+	docsMu      sync.Mutex
+	raw         map[uint64][]byte // the same, as they came
+
+	maxPeers   int
+	maxReplies int
+}
+
+func (n *node) isMix() bool   { return n.cfg.Role == directory.RoleMix }
+func (n *node) isEntry() bool { return n.cfg.Role == directory.RoleEntry }
+
+// troubles are what is not as it should be, by what the node tries to do.
+type troubles struct {
+	mu  sync.Mutex
+	now map[string]string
+}
+
+// say logs a trouble when it begins, and keeps it for whoever asks.
+func (n *node) say(doing, what string, err error) {
+	n.troubles.mu.Lock()
+	defer n.troubles.mu.Unlock()
+	if n.troubles.now == nil {
+		n.troubles.now = map[string]string{}
 	}
-	if err := engine.FixupAndValidate(); err != nil {
-		return fmt.Errorf("configuring the node: %w", err)
+	text := what + ": " + err.Error()
+	if n.troubles.now[doing] != text {
+		n.log.Warn(what, "error", err)
 	}
-	s, err := startEngine(ctx, engine, handler)
-	if ctx.Err() != nil {
-		return handler.stop()
-	}
+	n.troubles.now[doing] = text
+}
+
+// said ends a trouble.
+func (n *node) said(doing string) {
+	n.troubles.mu.Lock()
+	defer n.troubles.mu.Unlock()
+	delete(n.troubles.now, doing)
+}
+
+func (t *troubles) all() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Sorted(maps.Values(t.now))
+}
+
+// Defaults of a node's budget.
+const (
+	defaultMemory = 256 << 20 // bytes for packets that wait
+	clientsAtOnce = 10_000
+)
+
+// Run runs the node until ctx ends. An exit needs a handler.
+func Run(ctx context.Context, c *Config, network *directory.Network, h *Handler, log *slog.Logger) error {
+	n, err := newNode(c, network, h, log)
 	if err != nil {
-		if opErr, ok := errors.AsType[*net.OpError](err); ok && opErr.Op == "listen" {
-			return fmt.Errorf("listening: %w: is another program using the port, or is the address another machine's?", err)
+		return err
+	}
+	bind := c.Bind
+	if bind == "" {
+		bind = c.Address
+	}
+	l, err := net.Listen("tcp", bind)
+	if err != nil {
+		err = fmt.Errorf("listening: %w: is another program using the port, or is the address another machine's?", err)
+		return errors.Join(err, n.keys.close())
+	}
+	return errors.Join(n.run(ctx, l), n.keys.close())
+}
+
+func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger) (*node, error) {
+	identity, err := katzenpost.LoadKeys(c.State)
+	if err != nil {
+		return nil, err
+	}
+	g, err := network.Parameters.Geometry()
+	if err != nil {
+		return nil, err
+	}
+	n := &node{
+		cfg: c, network: network, log: log, now: time.Now, since: time.Now(), period: network.Parameters.Epoch,
+		identity: identity, link: identity.Link, sphinx: sphinx.New(g), frames: link.NewFrames(g),
+		incoming: make(chan *packet, perWorker*runtime.GOMAXPROCS(0)),
+		docs:     map[uint64]*directory.View{}, raw: map[uint64][]byte{},
+		maxPeers: clientsAtOnce,
+	}
+	n.id = hash.Sum256From(identity.IdentityPublic)
+	capacity := max(defaultMemory/g.PacketLength, 64)
+	n.maxReplies = capacity / 2
+	var seed [32]byte
+	cryptorand.Read(seed[:])
+	n.mixer = newMixer(capacity, n.period, rand.New(rand.NewChaCha8(seed)), n.now, &n.counts)
+	n.outgoing = &outgoing{n: n, senders: map[sphinx.NodeID]context.CancelFunc{}}
+	n.conns = &incoming{n: n, peers: map[string]*neighbour{}}
+	switch c.Role {
+	case directory.RoleEntry:
+		n.entry = newEntry(n)
+		n.terminal = n.entry.take
+	case directory.RoleExit:
+		if h == nil {
+			return nil, errors.New("an exit needs a handler")
 		}
-		return fmt.Errorf("starting the node: %w", err)
+		n.exit = newExit(n, h)
+		n.terminal = n.exit.take
 	}
-	log.Info("switching packets", "node", c.Name, "role", c.Role, "network", n.Name)
-
-	ended := make(chan struct{})
-	go func() { s.Wait(); close(ended) }()
-	select {
-	case <-ctx.Done():
-		return handler.stop()
-	case <-handler.gone():
-		return errHandlerEnded
-	case <-ended:
-		return errors.New("the packet engine ended by itself; start the node again")
+	if n.authorities, err = newVoters(network, identity, n.id); err != nil {
+		return nil, fmt.Errorf("preparing to talk to the authorities: %w", err)
 	}
+	if err := n.loadDocuments(); err != nil {
+		return nil, err
+	}
+	sealer, err := seal.Open(seal.Plain, c.State, nil)
+	if err != nil {
+		return nil, err
+	}
+	n.keys, err = openKeys(c.State, g, sealer, n.mixer.poke)
+	return n, err
 }
 
-var errHandlerEnded = errors.New("the exit's handler ended, so the node ends too, to be started again with it")
+// run runs the node's parts until ctx ends or one of them fails.
+func (n *node) run(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	n.running = ctx
+	n.view.Store(look(n.id, n.docs, n.now(), n.period))
+	answer, err := control.Listen(filepath.Join(n.cfg.State, controlSocket), control.Answers{"status": n.status})
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { l.Close() })()
 
-// startEngine starts the engine, unless ctx or the handler that it starts ends
-// before: the engine would go on asking for the handler, and panic in the end
-// (server/cborplugin/socket.go).
-func startEngine(ctx context.Context, c *config.Config, handler *watch) (*server.Server, error) {
-	type result struct {
-		s   *server.Server
-		err error
+	var parts, workers sync.WaitGroup
+	part := func(run func() error) {
+		parts.Go(func() {
+			if err := run(); err != nil {
+				cancel(err)
+			}
+		})
 	}
-	started := make(chan result, 1)
-	go func() {
-		s, err := server.New(c)
-		started <- result{s, err}
-	}()
-	select {
-	case r := <-started:
-		return r.s, r.err
-	case <-handler.gone():
-		return nil, errHandlerEnded
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	part(func() error { return answer(ctx) })
+	part(func() error { return n.mixer.run(ctx, n.keys.broken) })
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() { n.unwrapWorker(n.incoming) })
 	}
-}
+	if n.exit != nil {
+		started := make(chan struct{})
+		part(func() error { return n.exit.run(ctx, started) })
+		select {
+		case <-started:
+		case <-ctx.Done():
+		}
+	}
+	part(func() error { return n.follow(ctx) })
+	part(func() error { return n.conns.serve(ctx, l) })
+	if ctx.Err() == nil {
+		n.log.Info("switching packets", "node", n.cfg.Name, "role", n.cfg.Role, "network", n.network.Name)
+	}
 
-// engine makes the engine's configuration of ours.
-func (c *Config) engine(n *directory.Network) *config.Config {
-	engine := &config.Config{
-		Server: &config.Server{
-			Identifier:         c.Name,
-			WireKEM:            directory.LinkScheme,
-			PKISignatureScheme: directory.SignatureScheme,
-			Addresses:          []string{katzenpost.URL(c.Address)},
-			DataDir:            c.State,
-			IsGatewayNode:      c.Role == directory.RoleEntry,
-			IsServiceNode:      c.Role == directory.RoleExit,
-			// The engine can save mix keys at a clean stop, but not the tags of the
-			// packets it has seen: after a restart each could be replayed once. So
-			// the keys go with the process, and come anew with the next consensus.
-			PersistMixKeysOnShutdown: false,
-		},
-		Logging:        &config.Logging{File: katzenpost.LogFile, Level: katzenpost.LogLevel},
-		Management:     &config.Management{},
-		PKI:            &config.PKI{Voting: &config.Voting{Authorities: katzenpost.Authorities(n)}},
-		SphinxGeometry: katzenpost.Geometry(n.Parameters),
-		Debug: &config.Debug{
-			NumSphinxWorkers: runtime.NumCPU(), NumGatewayWorkers: 1, NumServiceWorkers: 1, NumKaetzchenWorkers: 1,
-			SchedulerMaxBurst: 16,
-			UnwrapDelay:       patience, GatewayDelay: patience, ServiceDelay: patience, KaetzchenDelay: patience,
-			SchedulerSlack: patience, SendSlack: patience,
-			ConnectTimeout: 10_000, HandshakeTimeout: 10_000,
-		},
+	<-ctx.Done()
+	parts.Wait()
+	n.conns.running.Wait()
+	n.outgoing.running.Wait()
+	close(n.incoming)
+	workers.Wait()
+	n.mixer.empty()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
 	}
-	if c.Bind != "" {
-		engine.Server.BindAddresses = []string{katzenpost.URL(c.Bind)}
-	}
-	return engine
+	return nil
 }

@@ -39,7 +39,7 @@ func nodeCommand() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &path)
-	cmd.AddCommand(nodeInitCommand())
+	cmd.AddCommand(nodeInitCommand(), nodeStatusCommand())
 	return cmd
 }
 

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"codeberg.org/sourdine/sourdine/directory"
-	"codeberg.org/sourdine/sourdine/internal/katzenpost"
 	"codeberg.org/sourdine/sourdine/internal/link"
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mixing"
@@ -373,7 +372,7 @@ func (s *Sender) connect(ctx context.Context, entry *directory.Member) (*link.Co
 	if err != nil {
 		return nil, errors.New("the entry cannot be reached")
 	}
-	return link.Handshake(ctx, conn, s.identity, entry, katzenpost.Geometry(s.cfg.Network.Parameters), silence(s.cfg.Network.Parameters.Slot))
+	return link.Handshake(ctx, conn, s.identity, entry, s.sphinx.Geometry(), silence(s.cfg.Network.Parameters.Slot))
 }
 
 // connected takes a new link into use.

@@ -104,6 +104,7 @@ const (
 type Keys struct {
 	Identity       sign.PrivateKey
 	IdentityPublic sign.PublicKey
+	Link           kem.PrivateKey
 	LinkPublic     kem.PublicKey
 }
 
@@ -137,7 +138,7 @@ func CreateKeys(dir string) (*Keys, error) {
 			return nil, fmt.Errorf("writing keys: %w", err)
 		}
 	}
-	return &Keys{Identity: private, IdentityPublic: public, LinkPublic: linkPub}, nil
+	return &Keys{Identity: private, IdentityPublic: public, Link: linkPriv, LinkPublic: linkPub}, nil
 }
 
 // LoadKeys reads the keys that CreateKeys made in dir.
@@ -151,11 +152,11 @@ func LoadKeys(dir string) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s holds no public identity key", dir)
 	}
-	link, err := kempem.FromPublicPEMFile(filepath.Join(dir, linkPublic), kemschemes.ByName(directory.LinkScheme))
+	link, err := kempem.FromPrivatePEMFile(filepath.Join(dir, linkPrivate), kemschemes.ByName(directory.LinkScheme))
 	if err != nil {
 		return nil, fmt.Errorf("%s holds no link key", dir)
 	}
-	return &Keys{Identity: private, IdentityPublic: public, LinkPublic: link}, nil
+	return &Keys{Identity: private, IdentityPublic: public, Link: link, LinkPublic: link.Public()}, nil
 }
 
 // plainKeys is what an operator writes to accept keys that are not sealed.

@@ -42,6 +42,12 @@ type Options struct {
 	// gateways only; mixes connect past it.
 	Taps map[string]tap.Tap
 
+	// Stock are nodes that are Katzenpost's own, by name, run by StockBinary (see
+	// folder stock); Decoys lets them send loops.
+	Stock       []string
+	StockBinary string
+	Decoys      bool
+
 	// Edit changes a configuration file before its process first starts; nil: none.
 	Edit func(process string, config map[string]any)
 
@@ -238,7 +244,16 @@ func (n *Network) startMembers(ctx context.Context) error {
 		n.add(name, []string{"authority", "-c", n.Path(name, "authority.toml")})
 	}
 	for _, name := range nodes {
-		n.add(name, []string{"node", "-c", n.Path(name, "node.toml")})
+		config := n.Path(name, "node.toml")
+		if !slices.Contains(n.o.Stock, name) {
+			n.add(name, []string{"node", "-c", config})
+			continue
+		}
+		args := []string{"-c", config, "-office", n.o.Binary}
+		if n.o.Decoys {
+			args = append(args, "-decoys")
+		}
+		n.add(name, args).binary = n.o.StockBinary
 	}
 	n.o.Progress("starting 3 authorities, 3 mixes, an entry and an exit")
 	if err := n.up(ctx, append(slices.Clone(authorities), nodes...)...); err != nil {

@@ -25,8 +25,9 @@ type Process struct {
 	env     []string // besides the starter's
 	logPath string
 	program *program
-	yields  bool // the others come first on the processor (nice(1))
-	mortal  bool // the kernel kills it when its starter is gone; else it watches its standard input
+	binary  string // "": the program's
+	yields  bool   // the others come first on the processor (nice(1))
+	mortal  bool   // the kernel kills it when its starter is gone; else it watches its standard input
 
 	changing sync.Mutex // held while it is started or stopped
 
@@ -81,6 +82,9 @@ func (p *Process) Start() error {
 	}
 	defer log.Close()
 	cmd := p.program.command(context.Background(), p.mortal, p.args...)
+	if p.binary != "" {
+		cmd.Path, cmd.Args[0] = p.binary, p.binary
+	}
 	if p.yields {
 		if cmd.Path, err = exec.LookPath("nice"); err != nil {
 			return err

@@ -14,24 +14,51 @@ import (
 )
 
 // What a gateway writes, in bytes: a command is a packet with 6 bytes before it,
-// sealed with 16, behind a sealed header of 20 (Katzenpost core/wire).
+// sealed with 16, behind a sealed header of 20 (Katzenpost core/wire). What its entry
+// writes is larger by the 20 bytes before a reply.
 const (
 	commandBytes = 44_458 + 6 + 16 + 20
-	slotBytes    = 2 * commandBytes // a packet, and an acknowledgement or what takes its place
+	answerBytes  = commandBytes + 20
 )
 
 // jitter is how far from its time a slot may be on the wire.
 const jitter = 40 * time.Millisecond
 
 // On the wire the slots look the same with no mail and with fifty: the same
-// bytes, in the same order, at the same distances.
+// bytes, in the same order, at the same distances. An entry of ours is sent a packet
+// in each slot and nothing else, and sends one answer in each slot of its own.
 func TestWire(t *testing.T) {
 	if !wireJudgesJitter {
 		t.Parallel()
 	}
+	observeWire(t, testnet.Options{}, func(what string, slot time.Duration, wire []tap.Chunk) {
+		judge(t, what, clock{slot: slot, size: commandBytes, inSlot: 1, inAll: 1}, tap.Bursts(wire, true, 25*time.Millisecond))
+		entrys := clock{slot: slot * 8 / 9, size: answerBytes, inSlot: 1, inAll: 1, unjudged: true}
+		judge(t, what+", from the entry", entrys, tap.Bursts(wire, false, 5*time.Millisecond))
+	})
+}
+
+// A stock entry wants an acknowledgement of each reply: one behind the packet and one
+// half-way to the next slot, or what takes its place.
+func TestWireToStockEntry(t *testing.T) {
+	t.Parallel()
+	path, err := stock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	observeWire(t, testnet.Options{Stock: []string{testnet.Entry}, StockBinary: path}, func(what string, slot time.Duration, wire []tap.Chunk) {
+		judge(t, what, clock{slot: slot, size: commandBytes, inSlot: 2, inAll: 3, unjudged: true}, tap.Bursts(wire, true, 25*time.Millisecond))
+	})
+}
+
+// observeWire lets a gateway send without mail and with fifty, and each time has
+// look judge what passed between it and its entry.
+func observeWire(t *testing.T, o testnet.Options, look func(what string, slot time.Duration, wire []tap.Chunk)) {
+	t.Helper()
 	wire := new(tap.Wire)
 	const slot = 200 * time.Millisecond
-	n := start(t, testnet.Options{Slot: slot, GatewayFirst: true, Taps: map[string]tap.Tap{testnet.Entry: wire}})
+	o.Slot, o.GatewayFirst, o.Taps = slot, true, map[string]tap.Tap{testnet.Entry: wire}
+	n := start(t, o)
 	observe := func(what string, mails int) {
 		from := len(wire.Chunks())
 		before := sent(t, n)
@@ -43,7 +70,7 @@ func TestWire(t *testing.T) {
 		if err := n.Wait(ctx, "slots "+what, func() (bool, error) { return sent(t, n) >= before+wireSlots, nil }); err != nil {
 			t.Fatal(err)
 		}
-		judge(t, what, slot, tap.Bursts(wire.Chunks()[from:], true, 25*time.Millisecond))
+		look(what, slot, wire.Chunks()[from:])
 	}
 	observe("without mail", 0)
 	observe("with 50 mails", 50)
@@ -58,42 +85,66 @@ func sent(t *testing.T, n *testnet.Network) uint64 {
 	return st.PacketsSent
 }
 
-// judge sees that nothing but whole commands was written, three for each slot
-// and a few for the consensus, and that slots kept their times.
-func judge(t *testing.T, what string, slot time.Duration, bursts []tap.Chunk) {
+// clock is how a line should look.
+type clock struct {
+	slot          time.Duration
+	size          int // of a command, in bytes
+	inSlot, inAll int // commands at a slot's time, and until the next
+	unjudged      bool
+}
+
+// begins is the time of a slot: that of the first bursts from which most others are
+// whole slots away, for one of them may be a request.
+func (c clock) begins(bursts []tap.Chunk) (start time.Time) {
+	most := -1
+	for _, b := range bursts[:min(4, len(bursts))] {
+		onTime := 0
+		for _, other := range bursts {
+			at := other.At.Sub(b.At)
+			if (at - at.Round(c.slot)).Abs() < jitter && other.Bytes >= c.inSlot*c.size {
+				onTime++
+			}
+		}
+		if onTime > most {
+			most, start = onTime, b.At
+		}
+	}
+	return start
+}
+
+// judge sees that nothing but whole commands was written, so many for each slot and
+// a few for the consensus, and that slots kept their times.
+func judge(t *testing.T, what string, c clock, bursts []tap.Chunk) {
 	t.Helper()
 	bursts = bursts[1 : len(bursts)-1] // the outermost may be cut
 	var commands int
-	var start time.Time
+	start := c.begins(bursts)
 	off := map[int]time.Duration{} // of each slot, against a grid that begins with the first
 	for _, b := range bursts {
 		if b.Conn != bursts[0].Conn {
 			t.Fatalf("%s: the gateway connected anew", what)
 		}
-		if b.Bytes%commandBytes != 0 {
+		if b.Bytes%c.size != 0 {
 			t.Errorf("%s: %d bytes on the wire, which is no number of whole commands", what, b.Bytes)
 		}
-		commands += b.Bytes / commandBytes
-		if b.Bytes < slotBytes {
+		commands += b.Bytes / c.size
+		if b.Bytes < c.inSlot*c.size {
 			continue
 		}
-		if start.IsZero() {
-			start = b.At
-		}
-		// What goes half-way between slots may meet a request, and look like a slot;
-		// but then the slot is there as well, and nearer to its time.
+		// A request, or what goes half-way between slots, may look like a slot; but then
+		// the slot is there as well, and nearer to its time.
 		at := b.At.Sub(start)
-		n := int(math.Round(float64(at) / float64(slot)))
-		o := at - time.Duration(n)*slot
+		n := int(math.Round(float64(at) / float64(c.slot)))
+		o := at - time.Duration(n)*c.slot
 		if before, ok := off[n]; !ok || o.Abs() < before.Abs() {
 			off[n] = o
 		}
 	}
 	span := bursts[len(bursts)-1].At.Sub(start)
-	slots := int(math.Round(float64(span)/float64(slot))) + 1
-	requests := commands - 3*slots
+	slots := int(math.Round(float64(span)/float64(c.slot))) + 1
+	requests := commands - c.inAll*slots
 	if most := 3 * (int(span/(10*time.Second)) + 2); requests < -3 || requests > most {
-		t.Errorf("%s: %d commands in %d slots: want three each, and at most %d more", what, commands, slots, most)
+		t.Errorf("%s: %d commands in %d slots: want %d each, and at most %d more", what, commands, slots, c.inAll, most)
 	}
 	sorted := slices.Sorted(maps.Values(off))
 	middle, late := sorted[len(sorted)/2], 0
@@ -106,7 +157,7 @@ func judge(t *testing.T, what string, slot time.Duration, bursts []tap.Chunk) {
 	}
 	t.Logf("%s: %d slots, %d commands; %d slots more than %v from their time, nine in ten within %v",
 		what, slots, commands, late, jitter, sorted[len(sorted)*19/20]-sorted[len(sorted)/20])
-	if wireJudgesJitter && late*1000 > slots {
+	if wireJudgesJitter && !c.unjudged && late*1000 > slots {
 		t.Errorf("%s: %d of %d slots were more than %v from their time", what, late, slots, jitter)
 	}
 }

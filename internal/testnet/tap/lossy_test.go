@@ -21,6 +21,7 @@ import (
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
 	"codeberg.org/sourdine/sourdine/internal/link"
+	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
 // entry answers each packet with a reply that begins with the packet's first
@@ -70,6 +71,15 @@ func newEntry(t *testing.T) *entry {
 
 func (e *entry) geometry() *geo.Geometry { return katzenpost.Geometry(e.Network.Parameters) }
 
+func (e *entry) ourGeometry(t *testing.T) *sphinx.Geometry {
+	t.Helper()
+	g, err := e.Network.Parameters.Geometry()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
 func (e *entry) serve(c net.Conn) {
 	g := e.geometry()
 	s, err := newSession(g, e.key, anyone{}, entryID(e.Member), false)
@@ -118,7 +128,7 @@ func TestLossyLosesPacketsAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := e.geometry()
+	g := e.ourGeometry(t)
 	conn, err := link.Handshake(context.Background(), dial(t, address), id, e.Member, g, 30*time.Second)
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +185,7 @@ func TestLossyClosesWithTheEntry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := link.Handshake(context.Background(), dial(t, serveTap(t, &Lossy{}, e.Target)), id, e.Member, e.geometry(), 30*time.Second)
+	conn, err := link.Handshake(context.Background(), dial(t, serveTap(t, &Lossy{}, e.Target)), id, e.Member, e.ourGeometry(t), 30*time.Second)
 	if err != nil {
 		return // closed during the handshake
 	}

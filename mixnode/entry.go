@@ -1,0 +1,247 @@
+package mixnode
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"codeberg.org/sourdine/sourdine/internal/link"
+	"codeberg.org/sourdine/sourdine/sphinx"
+)
+
+// entry is what an entry is besides a node: it lets gateways in, keeps the replies
+// to their packets until they are fetched, and serves the consensus.
+type entry struct {
+	n *node
+
+	nothing []byte // a dummy's payload
+
+	mu      sync.Mutex
+	boxes   map[sphinx.RecipientID]*box
+	replies int // in all boxes
+}
+
+func newEntry(n *node) *entry {
+	g := n.sphinx.Geometry()
+	return &entry{n: n, nothing: make([]byte, g.PayloadTagLength+g.PayloadLength), boxes: map[sphinx.RecipientID]*box{}}
+}
+
+// box is what an entry keeps for one gateway.
+type box struct {
+	replies []*packet // oldest first
+	replyID []sphinx.ReplyID
+	more    chan struct{} // of capacity 1: a reply was put in
+	used    time.Time     // when the gateway was last connected
+	here    bool          // it is connected
+}
+
+const (
+	// boxSize is how many replies are kept for a gateway that is away or slow.
+	boxSize = 256
+	// kept is for how long, in epochs, replies wait for a gateway that is away.
+	kept = 1
+)
+
+// headroom is how much faster a gateway may send than the consensus says on
+// average, and burst how many packets at once, so that jitter costs nothing.
+const (
+	headroom = 1.1
+	burst    = 32
+)
+
+// box returns a gateway's box; nil if it has none and is not to get one.
+func (e *entry) box(id sphinx.RecipientID, create bool) *box {
+	b := e.boxes[id]
+	if b == nil && create {
+		b = &box{more: make(chan struct{}, 1)}
+		e.boxes[id] = b
+	}
+	return b
+}
+
+// take keeps a reply for its gateway.
+func (e *entry) take(p *packet, u *sphinx.Unwrapped) bool {
+	if !u.HasRecipient || !u.HasReply {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	// Only who was connected has a box: a recipient that somebody made up gets none.
+	b := e.box(u.Recipient, false)
+	if b == nil {
+		e.n.counts.unroutable.Add(1)
+		drop(p)
+		return true
+	}
+	if len(b.replies) >= boxSize || e.replies >= e.n.maxReplies {
+		e.n.counts.shed.Add(1)
+		drop(p)
+		return true
+	}
+	p.body = u.Payload
+	b.replies, b.replyID = append(b.replies, p), append(b.replyID, u.Reply)
+	e.replies++
+	wake(b.more)
+	return true
+}
+
+// next takes a gateway's oldest reply out of its box; nil if there is none.
+func (e *entry) next(b *box) (*packet, sphinx.ReplyID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(b.replies) == 0 {
+		return nil, sphinx.ReplyID{}
+	}
+	p, id := b.replies[0], b.replyID[0]
+	b.replies[0] = nil
+	b.replies, b.replyID = b.replies[1:], b.replyID[1:]
+	e.replies--
+	return p, id
+}
+
+// sweep forgets gateways that are away for long.
+func (e *entry) sweep() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, b := range e.boxes {
+		if b.here || e.n.now().Sub(b.used) < kept*e.n.period {
+			continue
+		}
+		for _, p := range b.replies {
+			e.replies--
+			drop(p)
+		}
+		delete(e.boxes, id)
+	}
+}
+
+func (e *entry) arrive(id sphinx.RecipientID, here bool) *box {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b := e.box(id, true)
+	b.here, b.used = here, e.n.now()
+	return b
+}
+
+// guest is a gateway's connection.
+type guest struct {
+	*entry
+	session *link.Session
+	id      sphinx.RecipientID
+	box     *box
+	limit   *rate.Limiter
+
+	ctx      context.Context // of push and tick
+	cancel   context.CancelFunc
+	stopPush context.CancelFunc
+	sending  sync.WaitGroup // push, then tick
+	acks     chan uint32    // of capacity 1: what the gateway acknowledged last
+	asked    chan uint64    // of capacity 1: an epoch whose consensus a clocked gateway wants; nil: it is not clocked
+}
+
+// welcome begins to serve a gateway, until leave.
+func (e *entry) welcome(ctx context.Context, nb *neighbour) *guest {
+	g := &guest{
+		entry: e, session: nb.session, id: sphinx.RecipientID(nb.name),
+		limit: rate.NewLimiter(e.n.clientRate(), burst), acks: make(chan uint32, 1),
+	}
+	g.box = e.arrive(g.id, true)
+	g.ctx, g.cancel = context.WithCancel(ctx)
+	var pushing context.Context
+	pushing, g.stopPush = context.WithCancel(g.ctx)
+	g.sending.Go(func() {
+		if g.push(pushing); pushing.Err() == nil {
+			g.session.Close()
+		}
+	})
+	return g
+}
+
+func (g *guest) leave() {
+	g.cancel()
+	g.session.Close()
+	g.sending.Wait()
+	g.arrive(g.id, false)
+}
+
+// obey does what a gateway's command asks for, or returns false if it is not one
+// of a gateway's. The frame is not the caller's any more.
+func (g *guest) obey(ctx context.Context, f *link.Frame, c link.Command) bool {
+	if c.Kind == link.KindSendPacket || c.Kind == link.KindSendRetrievePacket {
+		if c.Kind == link.KindSendRetrievePacket && !g.answerPoll() {
+			f.Release()
+			return false
+		}
+		now := g.n.now()
+		g.limit.SetLimitAt(now, g.n.clientRate())
+		if !g.limit.AllowN(now, 1) {
+			g.n.counts.limited.Add(1)
+			f.Release()
+			return true
+		}
+		g.n.receive(ctx, f, true)
+		return true
+	}
+	defer f.Release()
+	switch c.Kind {
+	case link.KindMessageDelivered:
+		if c.Sequence == link.Clocked {
+			g.startClock()
+			return true
+		}
+		select {
+		case <-g.acks: // an older one that nobody waited for
+		default:
+		}
+		g.acks <- c.Sequence
+		return true
+	case link.KindGetConsensus, link.KindGetConsensus2:
+		if g.asked == nil {
+			return g.answerConsensus(c) == nil
+		}
+		select {
+		case g.asked <- c.Epoch:
+		default: // one at a time
+		}
+		return true
+	}
+	return c.Kind == link.KindNoOp
+}
+
+// startClock ends the pushing of replies and starts the clock, once.
+func (g *guest) startClock() {
+	if g.asked != nil {
+		return
+	}
+	g.asked = make(chan uint64, 1)
+	g.stopPush()
+	g.sending.Go(func() {
+		defer g.session.Close()
+		g.tick(g.ctx, g.asked)
+	})
+}
+
+// clientRate is how many packets a gateway may send in a second.
+func (n *node) clientRate() rate.Limit {
+	// LambdaP and LambdaL, which are alike (see directory/authority).
+	return rate.Limit(2 * headroom / n.slot().Seconds())
+}
+
+// slot is how long a gateway's slots are: the consensus says it, or the network
+// file where there is none.
+func (n *node) slot() time.Duration {
+	if slot := n.view.Load().slot; slot > 0 {
+		return slot
+	}
+	return n.network.Parameters.Slot
+}
+
+func (g *guest) send(c link.Command) error {
+	f, err := g.n.frames.Make(c)
+	if err != nil {
+		return err
+	}
+	return g.session.Send(f)
+}

@@ -1,0 +1,261 @@
+package mixnode
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/katzenpost/hpqc/kem"
+	kemschemes "github.com/katzenpost/hpqc/kem/schemes"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/internal/link"
+	"codeberg.org/sourdine/sourdine/sphinx"
+)
+
+// line records what comes over a gateway's connection.
+type line struct {
+	net.Conn
+	mu   sync.Mutex
+	read []written
+}
+
+type written struct {
+	at    time.Time
+	bytes int
+}
+
+func (l *line) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if last := len(l.read) - 1; last >= 0 && l.read[last].at.Equal(time.Now()) {
+		l.read[last].bytes += n
+	} else {
+		l.read = append(l.read, written{time.Now(), n})
+	}
+	return n, err
+}
+
+// guestLine connects a gateway to an entry, and returns the gateway's session and
+// what comes over its line.
+func guestLine(t *testing.T, ctx context.Context, n *node, id sphinx.RecipientID) (*link.Session, *line) {
+	t.Helper()
+	scheme := kemschemes.ByName(directory.LinkScheme)
+	if n.link == nil {
+		var err error
+		if _, n.link, err = scheme.GenerateKeyPair(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, key, err := scheme.GenerateKeyPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.conns == nil {
+		n.conns = &incoming{n: n, peers: map[string]*neighbour{}}
+	}
+	ours, theirs := net.Pipe()
+	go n.conns.handle(ctx, theirs)
+	l := &line{Conn: ours}
+	s, err := link.Initiate(ctx, l, link.Config{
+		Frames: n.frames, Key: key, Name: id[:],
+		Peer: func([]byte, kem.PublicKey) bool { return true },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, l
+}
+
+// reply puts a reply for a gateway into the entry, as if it had come from a mix.
+func (n *node) reply(t *testing.T, to sphinx.RecipientID, id byte) {
+	t.Helper()
+	g := n.sphinx.Geometry()
+	f, err := n.frames.Make(link.Command{Kind: link.KindNoOp})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := bytes.Repeat([]byte{id}, g.PayloadTagLength+g.PayloadLength)
+	p := &packet{frame: f, body: payload}
+	u := &sphinx.Unwrapped{Last: true, HasRecipient: true, Recipient: to, HasReply: true, Reply: sphinx.ReplyID{id}, Payload: payload}
+	if !n.entry.take(p, u) {
+		t.Fatal("the entry did not take a reply")
+	}
+}
+
+// To a gateway of ours goes one command of one size in every slot of the entry's
+// clock, whether there are no replies, some, or many at once.
+func TestClock(t *testing.T) {
+	const slot = 20 * time.Second
+	record := func(t *testing.T, replies func(n *node, id sphinx.RecipientID)) (sizes []int, gaps []time.Duration, ids map[byte]int) {
+		ids = map[byte]int{}
+		synctest.Test(t, func(t *testing.T) {
+			n := standalone(t, directory.RoleEntry)
+			n.view.Store(&view{slot: slot})
+			ctx, cancel := context.WithCancel(t.Context())
+			id := sphinx.RecipientID{5}
+			s, l := guestLine(t, ctx, n, id)
+			f, err := n.frames.Make(link.Command{Kind: link.KindMessageDelivered, Sequence: link.Clocked})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Send(f); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			from := len(l.read)
+			go replies(n, id)
+			for range 30 { // less than the silence that ends a connection
+				f, c, err := s.Receive()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if c.Kind == link.KindMessage && c.Sequence == 0 && bytes.Count(c.Reply[1:], []byte{0}) == len(c.Reply)-1 {
+					ids[c.Reply[0]]++
+				}
+				f.Release()
+			}
+			var last time.Time
+			for _, w := range l.read[from:] {
+				sizes = append(sizes, w.bytes)
+				if !last.IsZero() {
+					gaps = append(gaps, w.at.Sub(last))
+				}
+				last = w.at
+			}
+			cancel()
+			s.Close()
+			n.conns.running.Wait()
+		})
+		return sizes, gaps, ids
+	}
+	for name, test := range map[string]struct {
+		replies func(n *node, id sphinx.RecipientID)
+		want    int
+	}{
+		"none": {func(*node, sphinx.RecipientID) {}, 0},
+		"one in a slot": {func(n *node, id sphinx.RecipientID) {
+			for i := range byte(20) {
+				n.reply(t, id, i+1)
+				time.Sleep(slot)
+			}
+		}, 20},
+		"bunched": {func(n *node, id sphinx.RecipientID) {
+			time.Sleep(2 * slot)
+			for i := range byte(10) {
+				n.reply(t, id, i+1)
+			}
+			time.Sleep(6 * slot)
+			for i := range byte(10) {
+				n.reply(t, id, i+101)
+			}
+		}, 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sizes, gaps, ids := record(t, test.replies)
+			if len(ids) != test.want {
+				t.Errorf("%d replies came, want %d", len(ids), test.want)
+			}
+			for _, s := range sizes {
+				if s != sizes[0] {
+					t.Fatalf("sizes on the line: %d", sizes)
+				}
+			}
+			for _, g := range gaps {
+				if g != slot*draining/drained {
+					t.Fatalf("distances on the line: %v", gaps)
+				}
+			}
+		})
+	}
+}
+
+// A stock gateway gets its replies as they come, each when it has acknowledged the
+// one before, and sees none of another's.
+func TestPush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := standalone(t, directory.RoleEntry)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		one, two := sphinx.RecipientID{1}, sphinx.RecipientID{2}
+		s, _ := guestLine(t, ctx, n, one)
+		other, _ := guestLine(t, ctx, n, two)
+		defer other.Close()
+		defer s.Close()
+		for _, gateway := range []*link.Session{s, other} { // which proves that it has its key
+			f, err := n.frames.Make(link.Command{Kind: link.KindNoOp})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := gateway.Send(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		n.reply(t, two, 99)
+		for i := range byte(3) {
+			n.reply(t, one, i+1)
+		}
+		for i := range byte(3) {
+			f, c, err := s.Receive()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Kind != link.KindMessage || c.Sequence != uint32(i)+1 || c.Reply != (sphinx.ReplyID{i + 1}) || c.Data[0] != i+1 {
+				t.Fatalf("reply %d is %v number %d", i+1, c.Kind, c.Sequence)
+			}
+			f.Release()
+			ack, err := n.frames.Make(link.Command{Kind: link.KindMessageDelivered, Sequence: c.Sequence})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Send(ack); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, c, err := s.Receive()
+		if err != nil || c.Kind != link.KindNoOp {
+			t.Fatalf("after the last reply comes %v, %v", c.Kind, err)
+		}
+		f.Release()
+	})
+}
+
+// Replies for gateways that never came are dropped; for those that are away they
+// are kept, in bounds, and not for ever.
+func TestBoxes(t *testing.T) {
+	n := standalone(t, directory.RoleEntry)
+	now := time.Now()
+	n.now, n.maxReplies = func() time.Time { return now }, 10
+	n.reply(t, sphinx.RecipientID{1}, 1)
+	if n.counts.unroutable.Load() != 1 || len(n.entry.boxes) != 0 {
+		t.Error("a recipient that never came has a box")
+	}
+	b := n.entry.arrive(sphinx.RecipientID{1}, true)
+	n.entry.arrive(sphinx.RecipientID{1}, false)
+	for i := range 12 {
+		n.reply(t, sphinx.RecipientID{1}, byte(i))
+	}
+	if len(b.replies) != 10 || n.counts.shed.Load() != 2 {
+		t.Errorf("%d replies are kept, %d shed", len(b.replies), n.counts.shed.Load())
+	}
+	if p, id := n.entry.next(b); p == nil || id != (sphinx.ReplyID{0}) {
+		t.Error("the oldest reply does not come first")
+	} else {
+		drop(p)
+	}
+	n.entry.sweep()
+	if len(n.entry.boxes) != 1 {
+		t.Error("a gateway that has just gone is forgotten")
+	}
+	now = now.Add(2 * n.period)
+	n.entry.sweep()
+	if len(n.entry.boxes) != 0 || n.entry.replies != 0 {
+		t.Errorf("%d boxes and %d replies are left", len(n.entry.boxes), n.entry.replies)
+	}
+}

@@ -1,0 +1,139 @@
+package mixnode
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync/atomic"
+
+	"codeberg.org/sourdine/sourdine/internal/seal"
+	"codeberg.org/sourdine/sourdine/mixnode/mixkeys"
+	"codeberg.org/sourdine/sourdine/mixnode/replay"
+	"codeberg.org/sourdine/sourdine/sphinx"
+)
+
+// epochKey is the mix key of one epoch, and which packets it has seen.
+type epochKey struct {
+	epoch   uint64
+	private sphinx.PrivateKey
+	tags    *replay.Tags
+}
+
+// keys are the node's mix keys, each with its replay tags. A key whose tags are
+// lost is given up: nobody knows what it has seen.
+type keys struct {
+	store  *mixkeys.Keys
+	sealer *seal.Sealer
+	wake   chan<- struct{}
+
+	open    map[uint64]*epochKey // roll's alone
+	givenUp map[uint64]bool      // roll's alone
+
+	current atomic.Pointer[[]*epochKey] // those that packets may be made for now
+}
+
+// keysDir is where, in a node's state directory, its mix keys lie.
+const keysDir = "mixkeys"
+
+// openKeys opens the mix keys below a node's state directory. wake is told when
+// replay tags have come to disk.
+func openKeys(state string, g *sphinx.Geometry, sealer *seal.Sealer, wake chan<- struct{}) (*keys, error) {
+	k := &keys{sealer: sealer, wake: wake, open: map[uint64]*epochKey{}, givenUp: map[uint64]bool{}}
+	k.current.Store(&[]*epochKey{})
+	var err error
+	k.store, err = mixkeys.Open(filepath.Join(state, keysDir), g, sealer, k.prepare)
+	return k, err
+}
+
+// prepare makes the file of tags before a key is stored. So a key without one has
+// lost it.
+func (k *keys) prepare(epoch uint64) error {
+	tags, err := replay.Create(k.store.TagsPath(epoch), k.wake)
+	if err != nil {
+		return err
+	}
+	return tags.Close()
+}
+
+// candidates are the keys that a packet may be made for, the likeliest first. A
+// node accepts packets for the epochs next to the current one at any time.
+func (k *keys) candidates() []*epochKey { return *k.current.Load() }
+
+// public is an epoch's key for a descriptor; nil if it was lost.
+func (k *keys) public(epoch uint64) []byte {
+	if k.givenUp[epoch] {
+		return nil
+	}
+	return k.store.Public(epoch)
+}
+
+// roll makes the keys for an epoch and those after it, opens the tags of those that
+// packets may be made for, and erases the keys that are over. Its error is about
+// single keys: with the others the node goes on.
+func (k *keys) roll(epoch uint64) error {
+	around := []uint64{epoch, epoch - 1, epoch + 1}
+	k.show(around)
+	var problems []error
+	for e, old := range k.open {
+		if e+1 < epoch {
+			delete(k.open, e)
+			problems = append(problems, old.tags.Close())
+		}
+	}
+	problems = append(problems, k.store.Ensure(epoch))
+	for _, e := range around {
+		problems = append(problems, k.openTags(e))
+	}
+	k.show(around)
+	return errors.Join(problems...)
+}
+
+// show makes the open keys of these epochs the candidates.
+func (k *keys) show(epochs []uint64) {
+	var list []*epochKey
+	for _, e := range epochs {
+		if key := k.open[e]; key != nil {
+			list = append(list, key)
+		}
+	}
+	k.current.Store(&list)
+}
+
+func (k *keys) openTags(epoch uint64) error {
+	private := k.store.Private(epoch)
+	if private == nil || k.open[epoch] != nil || k.givenUp[epoch] {
+		return nil
+	}
+	tags, err := replay.Open(k.store.TagsPath(epoch), k.wake)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, replay.ErrDamaged) {
+			k.givenUp[epoch] = true
+			return fmt.Errorf("%w; the mix key of epoch %d is given up, for nobody knows which packets it has seen: packets to this node in that epoch are lost and sent again by their senders; nothing needs to be done", err, epoch)
+		}
+		return err
+	}
+	k.open[epoch] = &epochKey{epoch, private, tags}
+	return nil
+}
+
+// broken is the error of tags that cannot be written any more. Nothing may be
+// promised of them, so the node has to start anew.
+func (k *keys) broken() error {
+	for _, key := range k.candidates() {
+		if err := key.tags.Err(); err != nil && !errors.Is(err, fs.ErrClosed) {
+			return err
+		}
+	}
+	return nil
+}
+
+// close stores what the keys have seen, and forgets them.
+func (k *keys) close() error {
+	var all []error
+	k.current.Store(&[]*epochKey{})
+	for _, key := range k.open {
+		all = append(all, key.tags.Close())
+	}
+	return errors.Join(append(all, k.store.Close())...)
+}

@@ -1,0 +1,90 @@
+package mixnode
+
+import (
+	"errors"
+	"path/filepath"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/internal/control"
+)
+
+// Status is how a node fares, in counts since its start.
+type Status struct {
+	Name  string         `json:"name"`
+	Role  directory.Role `json:"role"`
+	Since time.Time      `json:"since"` // to the minute
+
+	Epoch     uint64   `json:"epoch"`
+	Listed    bool     `json:"listed"`    // the consensus lists this node
+	Consensus bool     `json:"consensus"` // there is one for this epoch
+	Troubles  []string `json:"troubles"`  // what is not as it should be, and what to do
+
+	From     int `json:"from"`     // nodes that send packets to this one, by the consensus
+	FromNow  int `json:"from_now"` // of them connected
+	To       int `json:"to"`       // nodes that this one sends packets to
+	ToNow    int `json:"to_now"`   // of them connected
+	Gateways int `json:"gateways"` // connected to an entry
+
+	Received  uint64 `json:"received"`  // packets
+	Forwarded uint64 `json:"forwarded"` // packets
+	Replies   uint64 `json:"replies"`   // at an entry, to gateways
+	Requests  uint64 `json:"requests"`  // at an exit, to its handler
+	Answers   uint64 `json:"answers"`   // at an exit, sent back
+
+	Held     int `json:"held"`     // packets that wait
+	Ready    int `json:"ready"`    // of them those that wait only for their neighbour
+	Capacity int `json:"capacity"` // packets that may wait
+
+	Dropped Dropped `json:"dropped"`
+}
+
+// Dropped are packets that went no further, by the reason.
+type Dropped struct {
+	Damaged    uint64 `json:"damaged"`    // made for none of the node's keys, or changed
+	Replayed   uint64 `json:"replayed"`   // seen before
+	Misrouted  uint64 `json:"misrouted"`  // with commands that this role does not obey
+	Unroutable uint64 `json:"unroutable"` // for somebody who is not next to this node any more
+	Limited    uint64 `json:"limited"`    // of gateways that send too much
+	Shed       uint64 `json:"shed"`       // at random, for the memory was full
+	Stale      uint64 `json:"stale"`      // waited too long for their neighbour
+	Unsynced   uint64 `json:"unsynced"`   // the disk failed
+	Broken     uint64 `json:"broken"`     // lost with a connection
+	Overdue    uint64 `json:"overdue"`    // answers that came too late to hide how long they took; these are sent
+}
+
+// controlSocket is where, in its state directory, a node can be asked.
+const controlSocket = "control.sock"
+
+// AskStatus asks the running node of a configuration how it fares.
+func AskStatus(c *Config) (*Status, error) {
+	st := new(Status)
+	err := control.Ask(filepath.Join(c.State, controlSocket), "status", st)
+	if errors.Is(err, control.ErrNotRunning) {
+		err = errors.New("the node is not running: start it with `sourdine node -c FILE`")
+	}
+	return st, err
+}
+
+func (n *node) status() (any, error) {
+	v := n.view.Load()
+	st := &Status{
+		Name: n.cfg.Name, Role: n.cfg.Role, Since: n.since.Truncate(time.Minute),
+		Epoch: directory.EpochAt(n.now(), n.period), Listed: v.listed, Consensus: v.current,
+		From: len(v.from), To: len(v.to), ToNow: int(n.connected.Load()),
+		Received: n.counts.received.Load(), Forwarded: n.counts.forwarded.Load(), Replies: n.counts.replies.Load(),
+		Requests: n.counts.requests.Load(), Answers: n.counts.answers.Load(),
+		Capacity: n.mixer.capacity, Troubles: n.troubles.all(),
+		Dropped: Dropped{
+			Damaged: n.counts.damaged.Load(), Replayed: n.counts.replayed.Load(), Misrouted: n.counts.misrouted.Load(),
+			Unroutable: n.counts.unroutable.Load(), Limited: n.counts.limited.Load(), Shed: n.counts.shed.Load(),
+			Stale: n.counts.stale.Load(), Unsynced: n.counts.unsynced.Load(), Broken: n.counts.broken.Load(), Overdue: n.counts.overdue.Load(),
+		},
+	}
+	st.Held, st.Ready = n.mixer.load()
+	st.FromNow, st.Gateways = n.conns.count()
+	if !v.listed {
+		st.Troubles = append(st.Troubles, "the consensus does not list this node: an authority admits it with `sourdine authority admit`, and it is in the network from the second epoch after more than half of them did")
+	}
+	return st, nil
+}
