@@ -168,6 +168,9 @@ func TestLossyLosesPacketsAndNothingElse(t *testing.T) {
 	if want := []byte{0, 1, 3, 4, 6, 7}; !bytes.Equal(came, want) {
 		t.Errorf("packets %v were answered, want %v", came, want)
 	}
+	if ack := <-e.acks; ack != link.Clocked {
+		t.Errorf("the first acknowledgement is %d, and should ask for a clock", ack)
+	}
 	for i := range uint32(9) {
 		if ack := <-e.acks; ack != i {
 			t.Errorf("acknowledgement %d, want %d", ack, i)
