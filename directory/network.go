@@ -35,6 +35,11 @@ func DefaultParameters() Parameters {
 	}
 }
 
+// MinDelay bounds the mean delay at a mix from below. A stock node drops what it is
+// asked to keep for longer than 27.6 of them (Katzenpost common.SafetyCap), and an
+// exit keeps each answer for a second (mixnode).
+const MinDelay = 40 * time.Millisecond
+
 const (
 	maxLayers      = 3 // what Katzenpost's authority allows
 	minPayload     = 4_000
@@ -50,8 +55,8 @@ func (p *Parameters) Check() error {
 	if p.Slot < 10*time.Millisecond || p.Slot > p.Epoch/4 || p.Slot%time.Millisecond != 0 {
 		return fmt.Errorf("slot %v is not between 10ms and a quarter of an epoch in whole milliseconds", p.Slot)
 	}
-	if p.Delay < time.Millisecond || p.Delay > p.Epoch/20 || p.Delay%time.Millisecond != 0 {
-		return fmt.Errorf("delay %v is not between 1ms and a twentieth of an epoch in whole milliseconds: a packet and its reply must live well under an epoch", p.Delay)
+	if p.Delay < MinDelay || p.Delay > p.Epoch/20 || p.Delay%time.Millisecond != 0 {
+		return fmt.Errorf("delay %v is not between %v and a twentieth of an epoch in whole milliseconds: a packet and its reply must live well under an epoch", p.Delay, MinDelay)
 	}
 	if p.Layers < 1 || p.Layers > maxLayers {
 		return fmt.Errorf("layers: %d is not between 1 and %d", p.Layers, maxLayers)

@@ -128,12 +128,13 @@ func TestParametersCheck(t *testing.T) {
 		t.Fatalf("the defaults: %v", err)
 	}
 	for name, change := range map[string]func(*directory.Parameters){
-		"epoch":   func(p *directory.Parameters) { p.Epoch = time.Second },
-		"slot":    func(p *directory.Parameters) { p.Slot = p.Epoch },
-		"delay":   func(p *directory.Parameters) { p.Delay = p.Epoch / 10 },
-		"layers":  func(p *directory.Parameters) { p.Layers = 4 },
-		"payload": func(p *directory.Parameters) { p.Payload = 100 },
-		"scheme":  func(p *directory.Parameters) { p.Scheme = "CTIDH512-X25519" },
+		"epoch":      func(p *directory.Parameters) { p.Epoch = time.Second },
+		"slot":       func(p *directory.Parameters) { p.Slot = p.Epoch },
+		"delay":      func(p *directory.Parameters) { p.Delay = p.Epoch / 10 },
+		"delay 39ms": func(p *directory.Parameters) { p.Delay = directory.MinDelay - time.Millisecond },
+		"layers":     func(p *directory.Parameters) { p.Layers = 4 },
+		"payload":    func(p *directory.Parameters) { p.Payload = 100 },
+		"scheme":     func(p *directory.Parameters) { p.Scheme = "CTIDH512-X25519" },
 	} {
 		p := directory.DefaultParameters()
 		change(&p)

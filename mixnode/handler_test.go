@@ -16,7 +16,10 @@ import (
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
+	"github.com/katzenpost/katzenpost/common"
 	"github.com/katzenpost/katzenpost/server/cborplugin"
+
+	"codeberg.org/sourdine/sourdine/directory"
 )
 
 // TestMain runs this binary as a handler if it is started as one.
@@ -228,6 +231,14 @@ func TestAnswersLeaveAtOneTime(t *testing.T) {
 		near.Close()
 		<-ended
 	})
+}
+
+// The engine drops what it is asked to keep for longer than a bound that follows
+// from the mean delay (server/internal/scheduler).
+func TestAnswersAreNotDropped(t *testing.T) {
+	if most := time.Duration(common.SafetyCap(directory.RateOf(directory.MinDelay))) * time.Millisecond; answerAfter >= most {
+		t.Errorf("an answer waits %v, and the engine drops what waits longer than %v", answerAfter, most)
+	}
 }
 
 // A node that stops waits for its handler's end, and hears it out.
