@@ -122,6 +122,7 @@ func (s *Sender) unavailable(now time.Time, epoch uint64, hint bool) {
 	}
 	if s.views[s.epoch(now)] == nil {
 		s.setConsensus(fmt.Errorf("the entry has no consensus for epoch %d", epoch))
+		s.entryFailed(now) // it may be withholding it
 	}
 	s.planFetch(now)
 }
