@@ -94,20 +94,38 @@ func CleanReason(text string) string {
 	return strings.TrimRight(clean[:min(len(clean), MaxReason)], " ")
 }
 
-// Marshal returns the reply padded with zeros to n bytes.
+// Marshal returns the reply padded with zeros to n bytes. Where it does not fit, its
+// reasons are cut, all at the same length: outcomes matter more.
 func (r *Reply) Marshal(n int) ([]byte, error) {
 	if !r.valid() {
 		return nil, errors.New("marshalling a reply: a field does not belong to its state, or is out of bounds")
 	}
+	const step = 20
+	for limit := MaxReason; limit >= 0; limit -= step {
+		if b := r.marshal(limit); len(b) <= n {
+			return append(b, make([]byte, n-len(b))...), nil
+		}
+	}
+	return nil, errors.New("marshalling a reply: it does not fit")
+}
+
+// marshal returns the reply without padding, its reasons cut at limit bytes.
+func (r *Reply) marshal(limit int) []byte {
+	cut := func(reason string) string { return strings.TrimRight(reason[:min(len(reason), limit)], " ") }
+	if limit >= MaxReason {
+		cut = func(reason string) string { return reason }
+	}
 	b := []byte{version, byte(r.State)}
 	b = append(b, r.Parcel[:]...)
 	b = binary.BigEndian.AppendUint64(b, r.Missing)
-	b = append(b, byte(len(r.Reason)))
-	b = append(b, r.Reason...)
+	reason := cut(r.Reason)
+	b = append(b, byte(len(reason)))
+	b = append(b, reason...)
 	b = append(b, byte(len(r.Results)))
 	for _, result := range r.Results {
-		b = append(b, byte(result.Outcome), byte(len(result.Reason)))
-		b = append(b, result.Reason...)
+		reason := cut(result.Reason)
+		b = append(b, byte(result.Outcome), byte(len(reason)))
+		b = append(b, reason...)
 	}
 	b = append(b, byte(len(r.Keys)))
 	for _, k := range r.Keys {
@@ -115,10 +133,7 @@ func (r *Reply) Marshal(n int) ([]byte, error) {
 		b = append(b, k.Public...)
 		b = append(b, k.Signature...)
 	}
-	if len(b) > n {
-		return nil, errors.New("marshalling a reply: it does not fit")
-	}
-	return append(b, make([]byte, n-len(b))...), nil
+	return b
 }
 
 // ParseReply parses what Marshal wrote, and whatever it accepts, Marshal(len(b))

@@ -176,3 +176,29 @@ func TestCleanReason(t *testing.T) {
 		}
 	}
 }
+
+// Where the reasons of a hundred recipients do not fit, they are cut; the outcomes
+// are all there.
+func TestReasonsAreCut(t *testing.T) {
+	r := &Reply{Parcel: ParcelID{1}, State: StateDone}
+	for i := range MaxRecipients {
+		r.Results = append(r.Results, Result{Outcome: Failed - Outcome(i%2), Reason: strings.Repeat("550 no. ", 25)})
+	}
+	b, err := r.Marshal(4000)
+	if err != nil || len(b) != 4000 {
+		t.Fatalf("%d bytes: %v", len(b), err)
+	}
+	back, err := ParseReply(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range back.Results {
+		want := r.Results[i]
+		if got.Outcome != want.Outcome || len(got.Reason) < 15 || !strings.HasPrefix(want.Reason, got.Reason) {
+			t.Fatalf("result %d is %+v", i, got)
+		}
+	}
+	if _, err := r.Marshal(200); err == nil {
+		t.Error("a hundred outcomes fit into 200 bytes")
+	}
+}

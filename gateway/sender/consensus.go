@@ -122,6 +122,7 @@ func (s *Sender) unavailable(now time.Time, epoch uint64, hint bool) {
 	}
 	if s.views[s.epoch(now)] == nil {
 		s.setConsensus(fmt.Errorf("the entry has no consensus for epoch %d", epoch))
+		s.entryFailed(now) // it may be withholding it
 	}
 	s.planFetch(now)
 }
@@ -194,7 +195,12 @@ func (s *Sender) usable(now time.Time) (*directory.View, error) {
 		g.ExitFailing.failed(s.epoch(now))
 		return view, errors.New("this gateway's exit and its entry are run by one operator, who could see both ends; the exit is given up only after a long time")
 	}
-	s.setExit(exit)
+	if _, known := s.currentExit(); known {
+		s.setExit(exit)
+	} else {
+		s.setExit(exit)
+		s.learnKeys(now, g.Keys) // of before this start
+	}
 	s.follow(now, view, exit)
 	return view, nil
 }

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/internal/config"
+	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
@@ -34,6 +36,10 @@ type guards struct {
 	EntryFailing failures `json:"entry_failing"`
 	ExitFailing  failures `json:"exit_failing"`
 	Epoch        uint64   `json:"epoch"`
+
+	// Keys are the exit's of today and tomorrow. With them a mail can be sealed after a
+	// start as soon as a consensus tells whose signature they need.
+	Keys []mail.SignedKey `json:"exit_keys,omitempty"`
 
 	path    string
 	network *directory.Network
@@ -164,5 +170,20 @@ func (g *guards) chooseExit(v *directory.View, rng *rand.Rand, patience uint64) 
 	e := candidates[rng.IntN(len(candidates))]
 	g.chosen = e.ID
 	g.Exit, g.ExitOperator, g.ExitFailing = hex.EncodeToString(e.ID[:]), e.Operator, failures{}
+	g.Keys = nil
 	return nil
+}
+
+// keep adds a verified key to those that are kept, without those of past days, and
+// reports whether it is a new one.
+func (g *guards) keep(k mail.SignedKey, today uint32) bool {
+	if k.Day < today || slices.ContainsFunc(g.Keys, func(have mail.SignedKey) bool { return have.ID == k.ID }) {
+		return false
+	}
+	g.Keys = slices.DeleteFunc(g.Keys, func(have mail.SignedKey) bool { return have.Day < today })
+	if len(g.Keys) == keptKeys {
+		return false
+	}
+	g.Keys = append(g.Keys, k)
+	return true
 }

@@ -689,6 +689,36 @@ func TestStoreThatFails(t *testing.T) {
 	})
 }
 
+// After a start a mail can be sealed as soon as there is a consensus, by the key that
+// was learnt before.
+func TestKeysAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 1, nil)
+		time.Sleep(30 * time.Minute)
+		before, err := w.sender.Sealing()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.end()
+		synctest.Wait()
+		w.net.Drop = func(int) bool { return true }
+		w.run()
+		time.Sleep(time.Minute)
+		if after, err := w.sender.Sealing(); err != nil || after.Key.ID != before.Key.ID {
+			t.Errorf("sealed by %x, before by %x (%v)", after.Key.ID, before.Key.ID, err)
+		}
+		w.end()
+		time.Sleep(24 * time.Hour) // to the next day
+		w.run()
+		time.Sleep(time.Minute)
+		if _, err := w.sender.Sealing(); !errors.Is(err, sender.ErrNoKey) {
+			t.Errorf("on the next day: %v", err)
+		}
+		w.stop()
+	})
+}
+
 // A start in the last moments of an epoch, when the next one's consensus has been
 // seen already, is not silent until then.
 func TestRestartAtTheEndOfAnEpoch(t *testing.T) {

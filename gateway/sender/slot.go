@@ -249,7 +249,7 @@ func (s *Sender) reply(now time.Time, r *link.Reply) {
 	s.countAnswered(now)
 	s.guards.EntryFailing.worked(s.epoch(now))
 	s.guards.ExitFailing.worked(s.epoch(now))
-	s.learnKeys(answer.Keys)
+	s.learnKeys(now, answer.Keys)
 	if answer.State == mail.StateNone || mixing.ID(answer.Parcel) != p.choice.Parcel {
 		return
 	}
@@ -282,15 +282,23 @@ func (s *Sender) tell(n news) bool {
 }
 
 // learnKeys keeps the exit's keys that its signing key vouches for.
-func (s *Sender) learnKeys(keys []mail.SignedKey) {
+func (s *Sender) learnKeys(now time.Time, keys []mail.SignedKey) {
 	exit, ok := s.currentExit()
 	if !ok {
 		return
 	}
+	changed := false
 	for _, k := range keys {
 		if k.Verify(exit.SigningKey) {
 			s.setKey(k.DayKey)
+			// While another exit is chosen and not yet in use, these are not its keys.
+			if s.guards.chosen == s.guards.exit && s.guards.keep(k, mailDay(s.networkTime(now))) {
+				changed = true
+			}
 		}
+	}
+	if changed {
+		s.saveGuards()
 	}
 }
 
