@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/mlkem"
 	"crypto/rand"
+	"strings"
 	"testing"
 
 	"github.com/BurntSushi/toml"
@@ -72,29 +73,38 @@ var (
 
 // FuzzUnwrap gives a hop any bytes. They are refused, unchanged, unless they are
 // a packet of its; Katzenpost says the same of every packet of the right length.
+// So that a fuzzer finds more than wrong lengths, fit cuts off or fills up with
+// zeros.
 func FuzzUnwrap(f *testing.F) {
 	var list []*both
 	for i, scheme := range sphinx.Schemes() {
 		g := smallest(f, scheme, 1)
 		b := fixed(f, g)
 		list = append(list, b)
-		forward := forge(f, g, b.hops[0].Public, bytes.Join([][]byte{toldDelay, toldNext}, nil), nil)
-		last := forge(f, g, b.hops[0].Public, bytes.Join([][]byte{toldDelay, toldRecipient}, nil), nil)
-		f.Add(byte(i), forward)
-		f.Add(byte(i), last)
-		f.Add(byte(i), forge(f, g, b.hops[0].Public, bytes.Join([][]byte{toldRecipient, toldReply}, nil), []byte("answer")))
-		f.Add(byte(i), last[1:])
-		f.Add(byte(i), append(last, 0))
-		f.Add(byte(i), make([]byte, len(last)))
-		f.Add(byte(i), []byte{})
+		add := func(fit bool, packet []byte) { f.Add(byte(i), fit, packet) }
+		told := func(commands ...[]byte) []byte {
+			return forge(f, g, b.hops[0].Public, bytes.Join(commands, nil), nil)
+		}
+		last := told(toldDelay, toldRecipient)
+		add(true, told(toldDelay, toldNext)[:g.HeaderLength])
+		add(true, told(toldRecipient, toldReply)[:g.HeaderLength])
+		add(true, last[:g.HeaderLength])
+		add(false, last)
+		add(false, last[1:])
+		add(false, append(last, 0))
+		add(true, nil)
 	}
-	f.Fuzz(func(t *testing.T, scheme byte, packet []byte) {
+	f.Fuzz(func(t *testing.T, scheme byte, fit bool, packet []byte) {
 		b := list[pick(scheme)]
+		n := b.geometry.PacketLength
+		if fit {
+			packet = append(bytes.Clone(packet), make([]byte, n)...)[:n]
+		}
 		ours, theirs := bytes.Clone(packet), bytes.Clone(packet)
 		var u sphinx.Unwrapped
 		err := b.ours.Unwrap(b.keys[0], ours, &u)
 		unchanged(t, b.geometry, err, packet, ours)
-		if len(packet) != b.geometry.PacketLength {
+		if len(packet) != n {
 			if err == nil {
 				t.Fatalf("%d bytes were unwrapped", len(packet))
 			}
@@ -226,8 +236,15 @@ func FuzzParseGeometry(f *testing.F) {
 		}
 		text := p.Geometry().Display()
 		f.Add(text)
-		f.Add(text + "Extra = 1\n")
 		f.Add(text[:len(text)/2])
+		for _, other := range [][2]string{ // what TOML allows, and what it does not
+			{"]\n", "]\nExtra = 1\n"}, {"]\n", "]\nnrhops = 3\n"}, {"]\n", "]\nNrHops = 3\n"},
+			{"  ", ""}, {"\n", "\r\n"}, {" = 2\n", " = 0x02\n"}, {" = 2\n", " = 2.0\n"}, {" = 2\n", " = +2 # two\n"},
+			{"  NrHops", "\"NrHops\""}, {"[SphinxGeometry]\n", ""}, {"  ", "SphinxGeometry."}, {"[SphinxGeometry]", "[sphinxgeometry]"},
+			{"W", "w"}, {"x", "X"}, {"K", "\u212a"}, {"\"\"", "\"x25519\""},
+		} {
+			f.Add(strings.ReplaceAll(text, other[0], other[1]))
+		}
 	}
 	f.Add("SphinxGeometry = 1")
 	f.Add("[SphinxGeometry]\nNIKEName = \"x25519\"\nNrHops = -1\n")
