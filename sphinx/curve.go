@@ -40,13 +40,15 @@ type curvePrivate struct {
 	scalar, u [x25519.Size]byte
 }
 
-func newCurvePrivate(s scheme, b []byte) (curvePrivate, error) {
+// parse fills k, and leaves no copy of the scalar.
+func (k *curvePrivate) parse(s scheme, b []byte) error {
 	if err := checkLength(b, x25519.Size); err != nil {
-		return curvePrivate{}, err
+		return err
 	}
-	k := curvePrivate{keyOf: keyOf{s}, scalar: [x25519.Size]byte(b)}
+	k.exchange = s
+	copy(k.scalar[:], b)
 	x25519.PublicKey(&k.u, &k.scalar)
-	return k, nil
+	return nil
 }
 
 func (k *curvePrivate) Wipe() { *k = curvePrivate{} }

@@ -32,8 +32,8 @@ func (p *curvePublic) encapsulate(ciphertext, secret []byte) error {
 type elGamalPrivate struct{ curvePrivate }
 
 func (s x25519KEM) privateKey(b []byte) (PrivateKey, error) {
-	k, err := newCurvePrivate(s, b)
-	return &elGamalPrivate{k}, err
+	k := new(elGamalPrivate)
+	return k, k.parse(s, b)
 }
 
 func (k *elGamalPrivate) sharedSecret(element, secret []byte) bool {

@@ -152,32 +152,10 @@ const maxGeometry = 1 << 16
 // SphinxGeometry. All follows from the scheme, the hops and the user payload; an
 // error names the field that does not, or that is unknown or missing.
 func ParseGeometry(text []byte) (*Geometry, error) {
-	if len(text) > maxGeometry {
-		return nil, fmt.Errorf("geometry of %d bytes: more than %d", len(text), maxGeometry)
+	got, err := parseFields(text)
+	if err != nil {
+		return nil, err
 	}
-	var file map[string]map[string]any
-	if err := toml.Unmarshal(text, &file); err != nil {
-		return nil, fmt.Errorf("geometry: %w", err)
-	}
-	got, ok := file["SphinxGeometry"]
-	if !ok || len(file) > 1 {
-		return nil, errors.New("geometry: want the section SphinxGeometry and no other")
-	}
-	known := map[string]bool{}
-	for _, f := range new(Geometry).fields() {
-		known[f.name] = true
-		if value, ok := got[f.name]; !ok {
-			return nil, fmt.Errorf("geometry: %s is missing", f.name)
-		} else if reflect.TypeOf(value) != reflect.TypeOf(f.value) {
-			return nil, fmt.Errorf("geometry: %s is of type %T, want %T", f.name, value, f.value)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(got)) {
-		if !known[name] {
-			return nil, fmt.Errorf("geometry: %s is unknown", name)
-		}
-	}
-
 	nike, kem := got["NIKEName"].(string), got["KEMName"].(string)
 	if (nike == "") == (kem == "") {
 		return nil, errors.New("geometry: one of NIKEName and KEMName must be set, and the other not")
@@ -220,6 +198,36 @@ func ParseGeometry(text []byte) (*Geometry, error) {
 		return nil, fmt.Errorf("geometry: %s is %v, which the lengths do not follow from", from, got[from])
 	}
 	return nil, fmt.Errorf("geometry: %s is %v, and follows as %v", first, got[first], wrong[0].value)
+}
+
+// parseFields reads the fields, each of its type, and no others.
+func parseFields(text []byte) (map[string]any, error) {
+	if len(text) > maxGeometry {
+		return nil, fmt.Errorf("geometry of %d bytes: more than %d", len(text), maxGeometry)
+	}
+	var file map[string]map[string]any
+	if err := toml.Unmarshal(text, &file); err != nil {
+		return nil, fmt.Errorf("geometry: %w", err)
+	}
+	got, ok := file["SphinxGeometry"]
+	if !ok || len(file) > 1 {
+		return nil, errors.New("geometry: want the section SphinxGeometry and no other")
+	}
+	known := map[string]bool{}
+	for _, f := range new(Geometry).fields() {
+		known[f.name] = true
+		if value, ok := got[f.name]; !ok {
+			return nil, fmt.Errorf("geometry: %s is missing", f.name)
+		} else if reflect.TypeOf(value) != reflect.TypeOf(f.value) {
+			return nil, fmt.Errorf("geometry: %s is of type %T, want %T", f.name, value, f.value)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if !known[name] {
+			return nil, fmt.Errorf("geometry: %s is unknown", name)
+		}
+	}
+	return got, nil
 }
 
 // canonical is CBOR with the order of keys of RFC 7049, Section 3.9, as the engine

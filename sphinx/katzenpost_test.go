@@ -87,7 +87,7 @@ func load(t testing.TB, g *sphinx.Geometry, list []peer.Hop) *both {
 }
 
 // carry takes a packet along the path, at each hop through both implementations,
-// which must agree on every byte, and returns the payload at its end.
+// which must find the same in every byte, and returns the payload at its end.
 func (b *both) carry(t *testing.T, packet []byte) []byte {
 	t.Helper()
 	ours, theirs := bytes.Clone(packet), bytes.Clone(packet)

@@ -19,8 +19,8 @@ func (s x25519NIKE) publicKey(b []byte) (PublicKey, error) { return newCurvePubl
 type nikePrivate struct{ curvePrivate }
 
 func (s x25519NIKE) privateKey(b []byte) (PrivateKey, error) {
-	k, err := newCurvePrivate(s, b)
-	return &nikePrivate{k}, err
+	k := new(nikePrivate)
+	return k, k.parse(s, b)
 }
 
 func (k *nikePrivate) sharedSecret(element, secret []byte) bool {

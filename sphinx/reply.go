@@ -53,7 +53,8 @@ func (s *Sphinx) UseReplyBlock(block, payload []byte) ([]byte, NodeID, error) {
 }
 
 // OpenReply decrypts a reply's payload, of PayloadTagLength+PayloadLength bytes,
-// in place and returns the PayloadLength bytes the answerer wrote. It wipes keys.
+// in place and returns the PayloadLength bytes the answerer wrote. It wipes keys,
+// and allocates nothing where Unwrap does not.
 // A reply that is damaged, or that other keys belong to, is an ErrPacket.
 func (s *Sphinx) OpenReply(payload []byte, keys ReplyKeys) ([]byte, error) {
 	defer clear(keys)

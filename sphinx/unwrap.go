@@ -27,8 +27,9 @@ type Unwrapped struct {
 }
 
 // Unwrap removes this hop's layer with the node's private mix key, and fills u.
-// It transforms the packet in place into the one to forward. On amd64 it allocates
-// nothing, whatever the packet, but what crypto/mlkem does: docs/sphinx.md.
+// It transforms the packet in place into the one to forward. On amd64 with AES and
+// AVX it allocates nothing, whatever the packet, but what crypto/mlkem does;
+// docs/sphinx.md says how much that is, and what it is elsewhere.
 //
 // A key that is of another scheme, or was wiped, is an error of its own. Every
 // other error is an ErrPacket. A packet that was not made for this key, or whose

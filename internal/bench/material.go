@@ -35,7 +35,8 @@ type material struct {
 	unwrapped       sphinx.Unwrapped
 }
 
-// newMaterial makes everything, and checks that Katzenpost and we agree on it.
+// newMaterial makes everything, and checks that Katzenpost and we find the same
+// in it.
 func newMaterial(g *sphinx.Geometry) (*material, error) {
 	m := &material{ours: sphinx.New(g), plaintext: make([]byte, g.PayloadLength), work: make([]byte, g.PacketLength)}
 	rand.Read(m.plaintext)
