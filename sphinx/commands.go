@@ -12,40 +12,28 @@ const (
 	commandDelay     = 0x80 // milliseconds in 4 bytes, big-endian
 )
 
-// commandsLength is how many bytes a hop's commands take, less that of the next
-// hop.
-func commandsLength(h *Hop) (n int) {
-	if h.Delay > 0 {
-		n += 1 + 4
+// putCommands writes a hop's commands to its share, of zeros: a delay but at the
+// last hop of a reply, and at the end the next hop and the MAC of its header where
+// there is one.
+func putCommands(share []byte, h, next *Hop, mac []byte) {
+	put := func(command byte, arguments ...[]byte) {
+		share[0] = command
+		share = share[1:]
+		for _, a := range arguments {
+			share = share[copy(share, a):]
+		}
+	}
+	if h.Reply == nil {
+		put(commandDelay, binary.BigEndian.AppendUint32(nil, h.Delay))
 	}
 	if h.Recipient != nil {
-		n += 1 + RecipientIDLength
+		put(commandRecipient, h.Recipient[:])
 	}
 	if h.Reply != nil {
-		n += 1 + ReplyIDLength
-	}
-	return n
-}
-
-// putCommands writes a hop's commands, which end with the next hop and the MAC
-// of its header where there is one.
-func putCommands(to []byte, h, next *Hop, mac []byte) {
-	if h.Delay > 0 {
-		to[0] = commandDelay
-		binary.BigEndian.PutUint32(to[1:], h.Delay)
-		to = to[5:]
-	}
-	if h.Recipient != nil {
-		to[0] = commandRecipient
-		to = to[1+copy(to[1:], h.Recipient[:]):]
-	}
-	if h.Reply != nil {
-		to[0] = commandReply
-		to = to[1+copy(to[1:], h.Reply[:]):]
+		put(commandReply, h.Reply[:])
 	}
 	if next != nil {
-		to[0] = commandNext
-		copy(to[1+copy(to[1:], next.ID[:]):], mac)
+		put(commandNext, next.ID[:], mac)
 	}
 }
 
@@ -69,7 +57,7 @@ func parseCommands(b []byte, u *Unwrapped) (mac []byte, ok bool) {
 			u.Reply, u.HasReply = ReplyID(b), true
 			b = b[ReplyIDLength:]
 		case command == commandDelay && len(b) >= 4:
-			u.Delay = binary.BigEndian.Uint32(b)
+			u.Delay, u.HasDelay = binary.BigEndian.Uint32(b), true
 			b = b[4:]
 		default:
 			return nil, false

@@ -2,7 +2,11 @@ package sphinx
 
 import (
 	"bytes"
+	"reflect"
 	"testing"
+
+	"github.com/katzenpost/katzenpost/core/sphinx/commands"
+	"github.com/katzenpost/katzenpost/core/sphinx/geo"
 )
 
 func TestParseCommands(t *testing.T) {
@@ -42,50 +46,77 @@ func TestParseCommands(t *testing.T) {
 	}
 	var u Unwrapped
 	mac, ok := parseCommands(join(delay, recipient, reply, next), &u)
-	if !ok || u.Last || u.Delay != 0x102 || !bytes.Equal(mac, next[33:]) || !bytes.Equal(u.Next[:], next[1:33]) ||
+	if !ok || u.Last || !u.HasDelay || u.Delay != 0x102 || !bytes.Equal(mac, next[33:]) || !bytes.Equal(u.Next[:], next[1:33]) ||
 		!u.HasRecipient || !bytes.Equal(u.Recipient[:], recipient[1:]) || !u.HasReply || !bytes.Equal(u.Reply[:], reply[1:]) {
 		t.Errorf("read %+v with MAC %x", u, mac)
 	}
 }
 
-// FuzzParseCommands reads any bytes. Written again in a sender's order, what was
-// read reads the same.
+// What a sender writes the hop reads, in every place of a path.
+func TestPutCommands(t *testing.T) {
+	var (
+		recipient, reply = RecipientID{8}, ReplyID{9}
+		next             = &Hop{ID: NodeID{7}}
+		mac              = bytes.Repeat([]byte{6}, macLength)
+	)
+	for _, c := range []struct {
+		name    string
+		h, next *Hop
+		want    Unwrapped
+	}{
+		{"on the way", &Hop{Delay: 0x01020304}, next, Unwrapped{HasDelay: true, Delay: 0x01020304, Next: next.ID}},
+		{"on the way, no time", &Hop{}, next, Unwrapped{HasDelay: true, Next: next.ID}},
+		{"the last", &Hop{Delay: 5, Recipient: &recipient}, nil, Unwrapped{Last: true, HasDelay: true, Delay: 5, HasRecipient: true, Recipient: recipient}},
+		{"the last of a reply", &Hop{Recipient: &recipient, Reply: &reply}, nil, Unwrapped{Last: true, HasRecipient: true, Recipient: recipient, HasReply: true, Reply: reply}},
+	} {
+		share := make([]byte, commandsLength)
+		putCommands(share, c.h, c.next, mac)
+		var got Unwrapped
+		gotMAC, ok := parseCommands(share, &got)
+		if !ok || !reflect.DeepEqual(got, c.want) || c.next != nil && !bytes.Equal(gotMAC, mac) {
+			t.Errorf("%s: %v, %+v with MAC %x, want %+v", c.name, ok, got, gotMAC, c.want)
+		}
+	}
+}
+
+// FuzzParseCommands reads any bytes, and finds in them what Katzenpost's parser
+// finds, which a hop of its calls again for each command.
 func FuzzParseCommands(f *testing.F) {
 	f.Add([]byte{commandDelay, 0, 0, 1, 2, commandNext})
 	f.Add(append([]byte{commandNext}, make([]byte, NodeIDLength+macLength)...))
 	f.Add(append([]byte{commandRecipient}, make([]byte, RecipientIDLength)...))
 	f.Add(append([]byte{commandReply}, make([]byte, ReplyIDLength)...))
-	f.Add(make([]byte, 82))
+	f.Add(make([]byte, commandsLength))
+	theirs := &geo.Geometry{NextNodeHopLength: nextLength}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var u Unwrapped
-		mac, ok := parseCommands(b, &u)
-		if !ok {
-			return
+		want, wantMAC, wantOK := Unwrapped{Last: true}, []byte(nil), true
+		for rest := b; wantOK; {
+			command, behind, err := commands.FromBytes(rest, theirs)
+			if command == nil && err == nil {
+				break
+			}
+			wantOK = err == nil
+			switch c := command.(type) {
+			case *commands.NextNodeHop:
+				wantOK = wantOK && want.Last // no second one
+				want.Last, want.Next, wantMAC = false, c.ID, c.MAC[:]
+			case *commands.Recipient:
+				want.HasRecipient, want.Recipient = true, c.ID
+			case *commands.SURBReply:
+				wantOK = wantOK && !want.HasReply // no second one
+				want.HasReply, want.Reply = true, c.ID
+			case *commands.NodeDelay:
+				want.HasDelay, want.Delay = true, c.Delay
+			}
+			rest = behind
 		}
-		if (mac == nil) != u.Last || mac != nil && len(mac) != macLength {
-			t.Fatalf("last %v with a MAC of %d bytes", u.Last, len(mac))
+		var got Unwrapped
+		mac, ok := parseCommands(b, &got)
+		if ok != wantOK {
+			t.Fatalf("we say %v, Katzenpost %v", ok, wantOK)
 		}
-		h, next := &Hop{Delay: u.Delay}, (*Hop)(nil)
-		if u.HasRecipient {
-			h.Recipient = &u.Recipient
-		}
-		if u.HasReply {
-			h.Reply = &u.Reply
-		}
-		length := commandsLength(h)
-		if !u.Last {
-			next = &Hop{ID: u.Next}
-			length += nextLength
-		}
-		if length > len(b) {
-			t.Fatalf("%d bytes tell more than fits in them", len(b))
-		}
-		again := make([]byte, length)
-		putCommands(again, h, next, mac)
-		var v Unwrapped
-		if againMAC, ok := parseCommands(again, &v); !ok || !bytes.Equal(againMAC, mac) || v.Next != u.Next || v.Delay != u.Delay ||
-			v.Recipient != u.Recipient || v.Reply != u.Reply {
-			t.Fatalf("%+v reads again as %+v", u, v)
+		if ok && (!reflect.DeepEqual(got, want) || !bytes.Equal(mac, wantMAC)) {
+			t.Fatalf("we read %+v with MAC %x, Katzenpost %+v with %x", got, mac, want, wantMAC)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package sphinx_test
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/cryptotest"
@@ -28,30 +29,46 @@ type both struct {
 	theirKeys []any
 }
 
-// newBoth makes a path of so many hops, which ends at a recipient, or if it leads
-// back with a reply's name too.
+// newBoth makes a path of so many hops with keys of their own, which ends at a
+// recipient, or if it leads back with a reply's name too.
 func newBoth(t testing.TB, g *sphinx.Geometry, hops int, back bool) *both {
 	t.Helper()
-	b := &both{geometry: g, ours: sphinx.New(g)}
+	list := make([]peer.Hop, hops)
+	for i := range list {
+		var err error
+		if list[i], err = peer.NewHop(g); err != nil {
+			t.Fatal(err)
+		}
+		rand.Read(list[i].ID[:])
+		list[i].Delay = uint32(i) * 0x010203 // of no time at the first
+	}
+	end(list, back)
+	return load(t, g, list)
+}
+
+// end tells the last hop of a path what it has to be told.
+func end(list []peer.Hop, back bool) {
+	last := &list[len(list)-1]
+	last.Recipient = new(sphinx.RecipientID)
+	rand.Read(last.Recipient[:])
+	if back {
+		last.Reply, last.Delay = new(sphinx.ReplyID), 0
+		rand.Read(last.Reply[:])
+	}
+}
+
+// load makes both implementations' keys of a path.
+func load(t testing.TB, g *sphinx.Geometry, list []peer.Hop) *both {
+	t.Helper()
+	b := &both{geometry: g, ours: sphinx.New(g), hops: list}
 	var err error
 	if b.theirs, err = peer.New(g, rand.Reader); err != nil {
 		t.Fatal(err)
 	}
-	for i := range hops {
-		h, err := peer.NewHop(g)
-		if err != nil {
+	for i := range list {
+		h := &list[i]
+		if h.Key, err = g.PublicKey(h.Public); err != nil {
 			t.Fatal(err)
-		}
-		rand.Read(h.ID[:])
-		h.Delay = uint32(i) * 0x010203 // none at the first
-		if i == hops-1 {
-			h.Recipient = new(sphinx.RecipientID)
-			rand.Read(h.Recipient[:])
-			if back {
-				h.Reply = new(sphinx.ReplyID)
-				rand.Read(h.Reply[:])
-				h.Delay = 0
-			}
 		}
 		ours, err := g.PrivateKey(h.Private)
 		if err != nil {
@@ -61,8 +78,7 @@ func newBoth(t testing.TB, g *sphinx.Geometry, hops int, back bool) *both {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.hops, b.path = append(b.hops, h), append(b.path, h.Hop)
-		b.keys, b.theirKeys = append(b.keys, ours), append(b.theirKeys, theirs)
+		b.path, b.keys, b.theirKeys = append(b.path, h.Hop), append(b.keys, ours), append(b.theirKeys, theirs)
 	}
 	if b.theirPath, err = b.theirs.Path(b.hops); err != nil {
 		t.Fatal(err)
@@ -71,7 +87,7 @@ func newBoth(t testing.TB, g *sphinx.Geometry, hops int, back bool) *both {
 }
 
 // carry takes a packet along the path, at each hop through both implementations,
-// which must agree on every byte, and returns the payload at its end.
+// which must find the same in every byte, and returns the payload at its end.
 func (b *both) carry(t *testing.T, packet []byte) []byte {
 	t.Helper()
 	ours, theirs := bytes.Clone(packet), bytes.Clone(packet)
@@ -258,9 +274,9 @@ func TestKatzenpostBothWays(t *testing.T) {
 
 // A packet with one flipped bit, at any place and before any hop, is refused by
 // both or by neither: at once if the bit is in the header, at the last hop if it
-// is in the payload.
+// is in the payload, and in a reply's payload by whoever opens it.
 func TestFlippedBit(t *testing.T) {
-	const hops = 3
+	const hops = 2
 	for _, scheme := range sphinx.Schemes() {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
@@ -268,49 +284,74 @@ func TestFlippedBit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := newBoth(t, g, hops, false)
-			packet, err := b.ours.Wrap(b.path, make([]byte, g.PayloadLength))
+			there, back := newBoth(t, g, hops, false), newBoth(t, g, hops, true)
+			packet, err := there.ours.Wrap(there.path, make([]byte, g.PayloadLength))
 			if err != nil {
 				t.Fatal(err)
 			}
-			for from := range hops {
-				for place := range packet {
-					b.follow(t, packet, from, place)
-				}
-				if err := b.ours.Unwrap(b.keys[from], packet, new(sphinx.Unwrapped)); err != nil {
-					t.Fatal(err)
-				}
+			there.flip(t, packet, nil)
+
+			block, keys, err := back.ours.NewReplyBlock(back.path)
+			if err != nil {
+				t.Fatal(err)
 			}
+			answer, _, err := back.ours.UseReplyBlock(block, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			back.flip(t, answer, keys)
 		})
 	}
 }
 
-// follow flips a bit of a packet before a hop, and takes it along the rest of the
-// path until either implementation refuses it.
-func (b *both) follow(t *testing.T, packet []byte, from, place int) {
+// flip takes a packet along the path, and before each hop with each byte
+// changed. A reply's keys are there if it is one.
+func (b *both) flip(t *testing.T, packet []byte, keys sphinx.ReplyKeys) {
+	t.Helper()
+	for from := range b.hops {
+		for place := range packet {
+			b.follow(t, packet, from, place, 1<<(place%8), keys)
+		}
+		// The highest bit of an X25519 element means nothing to anyone but the MAC.
+		b.follow(t, packet, from, 2+b.geometry.ElementLength-1, 0x80, keys)
+		if err := b.ours.Unwrap(b.keys[from], packet, new(sphinx.Unwrapped)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// follow changes a byte of a packet before a hop, and takes it along the rest of
+// the path until either implementation refuses it.
+func (b *both) follow(t *testing.T, packet []byte, from, place int, change byte, keys sphinx.ReplyKeys) {
 	t.Helper()
 	ours := bytes.Clone(packet)
-	ours[place] ^= 1 << (place % 8)
+	ours[place] ^= change
 	theirs := bytes.Clone(ours)
-	// The highest bit of an X25519 element means nothing to anyone but the MAC, and
-	// version, MAC and routing info are under it: all of the header is.
 	refusedAt := len(b.hops) - 1
-	if place < b.geometry.HeaderLength {
-		refusedAt = from
+	switch {
+	case place < b.geometry.HeaderLength:
+		refusedAt = from // all of the header is under the MAC
+	case keys != nil:
+		refusedAt = len(b.hops) // by whoever opens the reply
 	}
+	var u sphinx.Unwrapped
 	for i := from; i < len(b.hops); i++ {
-		var u sphinx.Unwrapped
 		err := b.ours.Unwrap(b.keys[i], ours, &u)
 		want, theirErr := b.theirs.Open(b.theirKeys[i], theirs)
 		if (err == nil) != (theirErr == nil) || (err != nil) != (i == refusedAt) {
-			t.Fatalf("byte %d flipped before hop %d: hop %d says %v, Katzenpost %v", place, from+1, i+1, err, theirErr)
+			t.Fatalf("byte %d changed before hop %d: hop %d says %v, Katzenpost %v", place, from+1, i+1, err, theirErr)
 		}
 		if err != nil {
 			return
 		}
-		if difference := compare(&u, &want); difference != "" || !bytes.Equal(ours, theirs) {
-			t.Fatalf("byte %d flipped before hop %d: hop %d differs from Katzenpost: %s", place, from+1, i+1, difference)
+		if difference := compare(&u, &want); difference != "" || !u.Last && !bytes.Equal(ours, theirs) {
+			t.Fatalf("byte %d changed before hop %d: hop %d differs from Katzenpost: %s", place, from+1, i+1, difference)
 		}
+	}
+	_, theirErr := b.theirs.DecryptSURBPayload(bytes.Clone(u.Payload), bytes.Clone(keys))
+	_, err := b.ours.OpenReply(u.Payload, bytes.Clone(keys))
+	if !errors.Is(err, sphinx.ErrPacket) || theirErr == nil {
+		t.Fatalf("byte %d changed before hop %d: opening the reply, we say %v, Katzenpost %v", place, from+1, err, theirErr)
 	}
 }
 

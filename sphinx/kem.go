@@ -1,15 +1,22 @@
 package sphinx
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
-var errLowOrder = errors.New("a hop's key is of low order")
+// kem is what all KEMs have in common.
+type kem struct{}
 
-func checkLength(b []byte, want int) error {
-	if len(b) != want {
-		return fmt.Errorf("a key of %d bytes, want %d", len(b), want)
+func (kem) blinds() bool { return false }
+
+func (kem) nextElement(element, inline []byte, _ *keys) { copy(element, inline) }
+
+func (kem) agree(w *workspace, path []Hop, dst []agreement) error {
+	for i, hop := range path {
+		_, length := hop.Key.scheme().lengths()
+		secret := w.secret[:length]
+		if err := hop.Key.(encapsulator).encapsulate(dst[i].element, secret); err != nil {
+			return fmt.Errorf("hop %d: %w", i+1, err)
+		}
+		dst[i].keys.derive(w, secret, false)
 	}
 	return nil
 }
@@ -18,18 +25,5 @@ func checkLength(b []byte, want int) error {
 type encapsulator interface {
 	// encapsulate makes a secret and the ciphertext from which the key's owner
 	// has it.
-	encapsulate(ciphertext []byte, secret *[secretLength]byte) error
-}
-
-// encapsulateAll is agree for every KEM.
-func encapsulateAll(path []Hop, to []agreement) error {
-	var secret [secretLength]byte
-	defer clear(secret[:])
-	for i, hop := range path {
-		if err := hop.Key.(encapsulator).encapsulate(to[i].element, &secret); err != nil {
-			return err
-		}
-		to[i].keys.derive(&secret, false)
-	}
-	return nil
+	encapsulate(ciphertext, secret []byte) error
 }

@@ -7,44 +7,37 @@ import (
 	"sync"
 
 	"golang.org/x/crypto/chacha20"
-
-	"codeberg.org/sourdine/sourdine/sphinx/internal/x25519"
 )
 
 // keys are what a hop derives from the secret: one output of HKDF-Expand with
-// SHA-256 (RFC 5869, Section 2.3), the secret its PRK, cut up.
+// SHA-256 (RFC 5869, Section 2.3), the secret its PRK, cut up into what the paper
+// has hash functions for. Their names stand behind.
 type keys [160]byte
 
 const kdfInfo = "katzenpost-kdf-v0-hkdf-sha256"
 
-func (k *keys) mac() *[32]byte     { return (*[32]byte)(k[0:]) }
-func (k *keys) stream() *[32]byte  { return (*[32]byte)(k[32:]) }
-func (k *keys) nonce() *[16]byte   { return (*[16]byte)(k[64:]) } // of stream and payload
-func (k *keys) payload() *[48]byte { return (*[48]byte)(k[80:]) }
+func (k *keys) macKey() *[32]byte     { return (*[32]byte)(k[0:]) }  // h_µ
+func (k *keys) streamKey() *[32]byte  { return (*[32]byte)(k[32:]) } // h_ρ
+func (k *keys) nonce() *[16]byte      { return (*[16]byte)(k[64:]) } // of ρ and π
+func (k *keys) payloadKey() *[48]byte { return (*[48]byte)(k[80:]) } // h_π
 
-// blinding is the factor by which a NIKE's element is multiplied for the next
-// hop: the beginning of a ChaCha20 stream (RFC 8439, Section 2.4) whose nonce is
-// zero.
-func (k *keys) blinding(factor *[x25519.Size]byte) {
-	c, err := chacha20.NewUnauthenticatedCipher(k[128:], noNonce[:])
+// blindingFactor fills dst with the factor that makes a NIKE's element the next
+// hop's, h_b: the beginning of a ChaCha20 stream (RFC 8439, Section 2.4) whose
+// nonce is zero.
+func (k *keys) blindingFactor(dst []byte) {
+	c, err := chacha20.NewUnauthenticatedCipher(k[128:], zeroNonce[:])
 	if err != nil {
 		panic(err) // key and nonce have their lengths
 	}
-	clear(factor[:])
-	c.XORKeyStream(factor[:], factor[:])
+	clear(dst)
+	c.XORKeyStream(dst, dst)
+	*c = chacha20.Cipher{}
 }
 
-var noNonce [chacha20.NonceSize]byte
+var zeroNonce [chacha20.NonceSize]byte
 
-// derive fills k from what a key exchange agreed on.
-func (k *keys) derive(secret *[secretLength]byte, blinds bool) {
-	w := workspaces.Get().(*workspace)
-	k.expand(w, secret, blinds)
-	w.release()
-}
-
-// expand fills k, of which only a NIKE needs the end.
-func (k *keys) expand(w *workspace, secret *[secretLength]byte, blinds bool) {
+// derive fills k, of which only a NIKE needs the end.
+func (k *keys) derive(w *workspace, secret []byte, blinds bool) {
 	blocks := len(k) / sha256.Size
 	if !blinds {
 		blocks--
@@ -66,15 +59,14 @@ type workspace struct {
 	inner, outer [sha256.BlockSize]byte // HMAC's padded keys
 	hash         hash.Hash              // SHA-256
 	counter      [1]byte
-	sum          [sha256.Size]byte
-	digest       [sha256.Size]byte
-	secret       [secretLength]byte
+	sum, digest  [sha256.Size]byte
+	secret       [maxSecretLength]byte
 	keys         keys
 	routing      []byte // a hop's routing info, with room for one hop more
 }
 
-// setKey and hmac are HMAC-SHA-256 (RFC 2104).
-func (w *workspace) setKey(key *[32]byte) {
+// setKey and hmac are HMAC-SHA-256 (RFC 2104) for keys of at most a block.
+func (w *workspace) setKey(key []byte) {
 	for i := range w.inner {
 		w.inner[i], w.outer[i] = 0x36, 0x5c
 	}
@@ -84,7 +76,7 @@ func (w *workspace) setKey(key *[32]byte) {
 	}
 }
 
-func (w *workspace) hmac(to *[sha256.Size]byte, message ...[]byte) {
+func (w *workspace) hmac(dst *[sha256.Size]byte, message ...[]byte) {
 	w.hash.Reset()
 	w.hash.Write(w.inner[:])
 	for _, part := range message {
@@ -94,16 +86,7 @@ func (w *workspace) hmac(to *[sha256.Size]byte, message ...[]byte) {
 	w.hash.Reset()
 	w.hash.Write(w.outer[:])
 	w.hash.Write(w.sum[:])
-	w.hash.Sum(to[:0])
-}
-
-// buffer returns n bytes of the workspace.
-func (w *workspace) buffer(n int) []byte {
-	if cap(w.routing) < n {
-		w.routing = make([]byte, n)
-	}
-	w.routing = w.routing[:n]
-	return w.routing
+	w.hash.Sum(dst[:0])
 }
 
 // release wipes the workspace and keeps it for another operation.
@@ -111,16 +94,20 @@ func (w *workspace) release() {
 	clear(w.inner[:])
 	clear(w.outer[:])
 	clear(w.sum[:])
+	clear(w.digest[:])
 	clear(w.secret[:])
-	clear(w.routing)
 	clear(w.keys[:])
+	clear(w.routing)
+	w.hash.Reset()
+	w.hash.Write(w.sum[:]) // in place of the last inner hash, which its buffer holds
 	w.hash.Reset()
 	workspaces.Put(w)
 }
 
 var workspaces = sync.Pool{New: func() any { return &workspace{hash: sha256.New()} }}
 
-// replayTag is what a node remembers of a packet: the hash of its element.
+// replayTag is what a node remembers of a packet, h_τ: the hash of its element,
+// where the paper hashes the secret.
 func replayTag(element []byte) [32]byte { return sha512.Sum512_256(element) }
 
 // zero reports whether all bytes are zero, in a time that does not tell.

@@ -4,54 +4,59 @@ import "crypto/mlkem"
 
 // mlkem768 is ML-KEM-768 (FIPS 203). A private key is the public one and behind
 // it the seed of 64 bytes, as hpqc's kem/mlkem768 writes it.
-type mlkem768 struct{}
+type mlkem768 struct{ kem }
 
-func (mlkem768) name() string       { return "MLKEM768" }
-func (mlkem768) katzenpost() string { return "MLKEM768" }
-func (mlkem768) blinds() bool       { return false }
-func (mlkem768) elementLength() int { return mlkem.CiphertextSize768 }
-
-func (mlkem768) agree(path []Hop, to []agreement) error { return encapsulateAll(path, to) }
+func (mlkem768) name() string                   { return "MLKEM768" }
+func (mlkem768) consensusName() string          { return "MLKEM768" }
+func (mlkem768) lengths() (element, secret int) { return mlkem.CiphertextSize768, mlkem.SharedKeySize }
 
 func (mlkem768) generateKey() (public, private []byte, err error) {
 	k, err := mlkem.GenerateKey768()
 	if err != nil {
 		return nil, nil, err
 	}
+	seed := k.Bytes()
+	defer clear(seed)
 	public = k.EncapsulationKey().Bytes()
-	return public, append(public[:len(public):len(public)], k.Bytes()...), nil
+	return public, append(public[:len(public):len(public)], seed...), nil
 }
 
-type mlkemPublic struct{ k *mlkem.EncapsulationKey768 }
+type mlkemPublic struct {
+	keyOf
+	k *mlkem.EncapsulationKey768
+}
 
-func (mlkemPublic) scheme() scheme { return mlkem768{} }
-
-func (mlkem768) publicKey(b []byte) (PublicKey, error) {
+func (s mlkem768) publicKey(b []byte) (PublicKey, error) {
 	k, err := mlkem.NewEncapsulationKey768(b)
-	return mlkemPublic{k}, err
+	return &mlkemPublic{keyOf{s}, k}, err
 }
 
-func (p mlkemPublic) encapsulate(ciphertext []byte, secret *[secretLength]byte) error {
-	s, c := p.k.Encapsulate()
+func (p *mlkemPublic) encapsulate(ciphertext, secret []byte) error {
+	shared, c := p.k.Encapsulate()
 	copy(ciphertext, c)
-	copy(secret[:], s)
-	clear(s)
+	copy(secret, shared)
+	clear(shared)
 	return nil
 }
 
-type mlkemPrivate struct{ k *mlkem.DecapsulationKey768 }
+type mlkemPrivate struct {
+	keyOf
+	k *mlkem.DecapsulationKey768
+}
 
-func (mlkem768) privateKey(b []byte) (PrivateKey, error) {
+func (s mlkem768) privateKey(b []byte) (PrivateKey, error) {
 	if err := checkLength(b, mlkem.EncapsulationKeySize768+mlkem.SeedSize); err != nil {
 		return nil, err
 	}
 	k, err := mlkem.NewDecapsulationKey768(b[mlkem.EncapsulationKeySize768:])
-	return mlkemPrivate{k}, err
+	return &mlkemPrivate{keyOf{s}, k}, err
 }
 
-func (p mlkemPrivate) open(element []byte, secret *[secretLength]byte) bool {
-	s, err := p.k.Decapsulate(element)
-	copy(secret[:], s)
-	clear(s)
+func (p *mlkemPrivate) sharedSecret(element, secret []byte) bool {
+	shared, err := p.k.Decapsulate(element)
+	copy(secret, shared)
+	clear(shared)
 	return err == nil // only a wrong length is an error: a forged one is another secret
 }
+
+func (p *mlkemPrivate) Wipe() { *p = mlkemPrivate{} }

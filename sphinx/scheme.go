@@ -1,12 +1,10 @@
 package sphinx
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 )
-
-// secretLength is the length in bytes of what a key exchange agrees on.
-const secretLength = 32
 
 // scheme is a key exchange: how the sender comes to share a secret with each hop,
 // and what a header carries for it, its element. There are two kinds. A NIKE has
@@ -15,9 +13,9 @@ const secretLength = 32
 // another file with these methods, and a line in schemes.
 type scheme interface {
 	name() string
-	katzenpost() string // its name in a consensus
-	blinds() bool       // it is a NIKE
-	elementLength() int // bytes
+	consensusName() string
+	blinds() bool                   // it is a NIKE
+	lengths() (element, secret int) // bytes
 
 	generateKey() (public, private []byte, err error)
 	publicKey([]byte) (PublicKey, error)
@@ -25,8 +23,15 @@ type scheme interface {
 
 	// agree makes the elements and the keys of the hops of a path, whose public
 	// keys are its own.
-	agree(path []Hop, to []agreement) error
+	agree(w *workspace, path []Hop, dst []agreement) error
+
+	// nextElement makes a hop's element the next hop's: from the one that came
+	// inline, behind the hop's commands, or with the hop's blinding factor.
+	nextElement(element, inline []byte, k *keys)
 }
+
+// maxSecretLength is in bytes, and HMAC's longest key that need not be hashed.
+const maxSecretLength = sha256.BlockSize
 
 // agreement is what sender and hop agree on.
 type agreement struct {
@@ -34,22 +39,40 @@ type agreement struct {
 	keys    keys
 }
 
-// PublicKey is a hop's public mix key, parsed once for all packets to it. The
-// implementations are the schemes'.
+// PublicKey is a hop's public mix key, parsed once for all packets to it.
 type PublicKey interface{ scheme() scheme }
 
 // PrivateKey is a hop's private mix key, with what can be computed once for all
 // packets. It is safe for concurrent use.
 type PrivateKey interface {
-	// open finds the secret that belongs to an element, or reports that no
+	scheme() scheme
+
+	// sharedSecret finds the secret that belongs to an element, or reports that no
 	// honest sender made it.
-	open(element []byte, secret *[secretLength]byte) bool
+	sharedSecret(element, secret []byte) bool
+
+	// Wipe clears the key when its time is over. Nothing may be using it; from then
+	// on Unwrap refuses it. An expanded ML-KEM key belongs to crypto/mlkem, which
+	// does not wipe: it is dropped, for the collector of garbage.
+	Wipe()
+}
+
+// keyOf is in every key, and says whose it is. A wiped key is nobody's.
+type keyOf struct{ exchange scheme }
+
+func (k keyOf) scheme() scheme { return k.exchange }
+
+func checkLength(b []byte, want int) error {
+	if len(b) != want {
+		return fmt.Errorf("a key of %d bytes, want %d", len(b), want)
+	}
+	return nil
 }
 
 // schemes are the key exchanges that a network may name. Katzenpost knows more;
 // those are left out because nothing is known to run on them, or because they
 // need C.
-var schemes = []scheme{xwing{}, mlkem768{}, x25519KEM{}, x25519NIKE{}}
+var schemes = []scheme{xwingKEM{}, mlkem768{}, x25519KEM{}, x25519NIKE{}}
 
 // Schemes returns the names of the key exchanges, the default first.
 func Schemes() []string {
@@ -66,17 +89,8 @@ func schemeByName(name string) (scheme, error) {
 			return s, nil
 		}
 	}
-	if strings.Contains(strings.ToLower(name), "ctidh") || strings.Contains(strings.ToLower(name), "sphincs") {
+	if lower := strings.ToLower(name); strings.Contains(lower, "ctidh") || strings.Contains(lower, "sphincs") {
 		return nil, fmt.Errorf("sphinx scheme %q is not in this build: it needs a C library; use %q", name, DefaultScheme)
 	}
 	return nil, fmt.Errorf("sphinx scheme %q is unknown; use one of %s", name, strings.Join(Schemes(), ", "))
-}
-
-// inlined is how many bytes of each hop's routing info the next hop's element
-// takes.
-func inlined(s scheme) int {
-	if s.blinds() {
-		return 0
-	}
-	return s.elementLength()
 }

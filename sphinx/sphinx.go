@@ -3,11 +3,10 @@ package sphinx
 import (
 	"errors"
 	"fmt"
-
-	"codeberg.org/sourdine/sourdine/sphinx/internal/cipher"
 )
 
-// Lengths in bytes of the names that a header carries.
+// Lengths in bytes of the names that a header carries (Katzenpost
+// core/sphinx/constants).
 const (
 	NodeIDLength      = 32
 	RecipientIDLength = 32
@@ -23,17 +22,16 @@ type (
 	ReplyID [ReplyIDLength]byte
 )
 
-// Hop is one node of a path and what it is told.
+// Hop is one node of a path and what it is told. Katzenpost's nodes drop, or fall
+// over, packets whose hops are told anything else (its server/internal/packet,
+// IsForward, IsToUser and IsSURBReply), so no others are made.
 type Hop struct {
 	ID        NodeID
 	Key       PublicKey    // the node's mix key, from [Geometry.PublicKey]
-	Delay     uint32       // milliseconds; every hop of a forward packet and all but the last of a reply need one
-	Recipient *RecipientID // at the last hop
-	Reply     *ReplyID     // at the last hop of a reply block
+	Delay     uint32       // milliseconds; with 0 a stock node drops the packet when it is busy. None at the last hop of a reply
+	Recipient *RecipientID // at the last hop, and at no other
+	Reply     *ReplyID     // at the last hop of a reply block, and at no other
 }
-
-// ReplyKeys open one reply. They are of one use: OpenReply wipes them.
-type ReplyKeys []byte
 
 // ErrPacket is wrapped by every error that a damaged or forged packet causes.
 var ErrPacket = errors.New("not a valid packet")
@@ -56,7 +54,8 @@ func (g *Geometry) GenerateKey() (public, private []byte, err error) {
 	return public, private, nil
 }
 
-// PublicKey parses a node's public mix key.
+// PublicKey parses a node's public mix key. One that no secret can be shared with
+// is refused.
 func (g *Geometry) PublicKey(b []byte) (PublicKey, error) {
 	k, err := g.exchange.publicKey(b)
 	if err != nil {
@@ -72,63 +71,4 @@ func (g *Geometry) PrivateKey(b []byte) (PrivateKey, error) {
 		return nil, fmt.Errorf("reading a private mix key: %w", err)
 	}
 	return k, nil
-}
-
-// Where the parts of a header and the payload begin.
-func (g *Geometry) routing() int { return versionLength + g.ElementLength }
-func (g *Geometry) mac() int     { return g.HeaderLength - macLength }
-
-// UseReplyBlock makes the packet that answers with payload, at most
-// PayloadLength bytes, and names the node it goes to first.
-func (s *Sphinx) UseReplyBlock(block, payload []byte) ([]byte, NodeID, error) {
-	g := s.geometry
-	if len(block) != g.ReplyBlockLength {
-		return nil, NodeID{}, fmt.Errorf("using a reply block: %d bytes, want %d", len(block), g.ReplyBlockLength)
-	}
-	if len(payload) > g.PayloadLength {
-		return nil, NodeID{}, fmt.Errorf("using a reply block: payload of %d bytes, at most %d fit", len(payload), g.PayloadLength)
-	}
-	packet := make([]byte, g.PacketLength)
-	header, rest := block[:g.HeaderLength], block[g.HeaderLength:]
-	copy(packet, header)
-	copy(packet[g.HeaderLength+payloadTagLength:], payload)
-	encryptPayload(rest[NodeIDLength:], packet[g.HeaderLength:])
-	return packet, NodeID(rest), nil
-}
-
-// OpenReply decrypts a reply's payload, of PayloadTagLength+PayloadLength bytes,
-// in place and returns the PayloadLength bytes the answerer wrote. It wipes keys,
-// and allocates nothing.
-func (s *Sphinx) OpenReply(payload []byte, keys ReplyKeys) ([]byte, error) {
-	g := s.geometry
-	defer clear(keys)
-	if len(keys) == 0 || len(keys)%payloadKeyLength != 0 {
-		return nil, errReplyKeys
-	}
-	if len(payload) != payloadTagLength+g.PayloadLength {
-		return nil, errReply
-	}
-	// Every hop decrypted what the answerer encrypted once.
-	for ; len(keys) > payloadKeyLength; keys = keys[payloadKeyLength:] {
-		encryptPayload(keys, payload)
-	}
-	decryptPayload(keys, payload)
-	if !zero(payload[:payloadTagLength]) {
-		return nil, errReply
-	}
-	return payload[payloadTagLength:], nil
-}
-
-var (
-	errReplyKeys = errors.New("opening a reply: its keys are none of a reply block's, or were used before")
-	errReply     = fmt.Errorf("opening a reply: %w", ErrPacket)
-)
-
-// encryptPayload and decryptPayload take the key and behind it the nonce.
-func encryptPayload(key, payload []byte) {
-	cipher.Encrypt((*[cipher.BlockKeySize]byte)(key), (*[cipher.NonceSize]byte)(key[cipher.BlockKeySize:]), payload)
-}
-
-func decryptPayload(key, payload []byte) {
-	cipher.Decrypt((*[cipher.BlockKeySize]byte)(key), (*[cipher.NonceSize]byte)(key[cipher.BlockKeySize:]), payload)
 }

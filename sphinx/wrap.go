@@ -16,7 +16,7 @@ func (s *Sphinx) Wrap(path []Hop, payload []byte) ([]byte, error) {
 		return nil, fmt.Errorf("wrapping a packet: payload of %d bytes, want %d", len(payload), g.PayloadLength)
 	}
 	packet := make([]byte, g.PacketLength)
-	hops, err := s.header(packet[:g.HeaderLength], path)
+	hops, err := g.header(packet[:g.HeaderLength], path, false)
 	if err != nil {
 		return nil, fmt.Errorf("wrapping a packet: %w", err)
 	}
@@ -25,117 +25,104 @@ func (s *Sphinx) Wrap(path []Hop, payload []byte) ([]byte, error) {
 	copy(body[payloadTagLength:], payload)
 	for i := len(hops) - 1; i >= 0; i-- {
 		k := &hops[i].keys
-		cipher.Encrypt(k.payload(), k.nonce(), body)
+		cipher.Encrypt(k.payloadKey(), k.nonce(), body)
 	}
 	return packet, nil
 }
 
-// NewReplyBlock makes a reply block of ReplyBlockLength bytes for path, whose
-// last hop carries Recipient and Reply, and the keys that open its reply: those
-// of the hops, the last first, and the answerer's.
-func (s *Sphinx) NewReplyBlock(path []Hop) ([]byte, ReplyKeys, error) {
-	g := s.geometry
-	block := make([]byte, g.ReplyBlockLength)
-	header, first, answerer := block[:g.HeaderLength], block[g.HeaderLength:][:NodeIDLength], block[g.HeaderLength+NodeIDLength:]
-	rand.Read(answerer)
-	hops, err := s.header(header, path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("making a reply block: %w", err)
-	}
-	defer clear(hops)
-	copy(first, path[0].ID[:])
-	keys := make(ReplyKeys, 0, (len(hops)+1)*payloadKeyLength)
-	for i := len(hops) - 1; i >= 0; i-- {
-		k := &hops[i].keys
-		keys = append(append(keys, k.payload()[:]...), k.nonce()[:]...)
-	}
-	return block, append(keys, answerer...), nil
-}
-
-// header fills a header for path, and returns what was agreed with its hops.
-func (s *Sphinx) header(header []byte, path []Hop) ([]agreement, error) {
-	g := s.geometry
-	if err := s.check(path); err != nil {
+// header fills a header, of a reply block or not, for path, and returns what was
+// agreed with its hops.
+func (g *Geometry) header(header []byte, path []Hop, reply bool) ([]agreement, error) {
+	if err := g.check(path, reply); err != nil {
 		return nil, err
 	}
-	hops := make([]agreement, len(path))
-	elements := make([]byte, len(path)*g.ElementLength)
-	for i := range hops {
-		hops[i].element = elements[i*g.ElementLength:][:g.ElementLength]
-	}
-	if err := g.exchange.agree(path, hops); err != nil {
-		return nil, err
-	}
-
-	// Each hop's stream is longer than the routing info by one share. What lies
-	// behind its end fills the gap that the hop's own share leaves: the filler that
-	// a later hop will see behind its routing info, encrypted by all hops before.
-	var (
-		length  = g.RoutingInfoLength + g.HopLength
-		streams = make([]byte, len(path)*length)
-		stream  = func(i int) []byte { return streams[i*length:][:length] }
-		filler  = func(i int) []byte { return stream(i)[length-(i+1)*g.HopLength:] }
-	)
-	defer clear(streams)
-	for i := range hops {
-		k := &hops[i].keys
-		cipher.XORStream(k.stream(), k.nonce(), stream(i))
-		if i > 0 {
-			subtle.XORBytes(filler(i), filler(i), filler(i-1)) // as long as the shorter
-		}
-	}
-
-	// The routing info, from the last hop, behind whose share is nothing that
-	// anyone reads, to the first.
 	w := workspaces.Get().(*workspace)
 	defer w.release()
-	routing := header[g.routing():g.mac()]
-	mac := header[g.mac():]
-	unused := routing[len(path)*g.HopLength:]
-	rand.Read(unused)
-	for i := len(path) - 1; i >= 0; i-- {
-		info := routing[i*g.HopLength:]
-		share := info[:g.HopLength]
-		clear(share)
-		var next *Hop
-		if i < len(path)-1 {
-			next = &path[i+1]
-			copy(share[g.HopLength-inlined(g.exchange):], hops[i+1].element)
-		}
-		putCommands(share, &path[i], next, mac)
-		subtle.XORBytes(info, info, stream(i))
-
-		var filled []byte
-		if i > 0 {
-			filled = filler(i - 1)
-		}
-		w.setKey(hops[i].keys.mac())
-		w.hmac((*[macLength]byte)(mac), version[:], hops[i].element, info, filled)
+	hops := make([]agreement, len(path))
+	for i := range hops {
+		hops[i].element = make([]byte, g.ElementLength)
 	}
+	if err := g.exchange.agree(w, path, hops); err != nil {
+		clear(hops)
+		return nil, err
+	}
+	streams := g.streams(hops)
+	defer clear(streams.bytes)
 	copy(header[versionLength:], hops[0].element)
+	g.routingInfo(header[g.routingOffset():g.macOffset()], header[g.macOffset():], path, hops, streams, w)
 	return hops, nil
 }
 
-var version [versionLength]byte
-
-// check refuses a path that no header can hold.
-func (s *Sphinx) check(path []Hop) error {
-	g := s.geometry
+// check refuses a path that breaks the rules of Hop.
+func (g *Geometry) check(path []Hop, reply bool) error {
 	if len(path) == 0 || len(path) > g.Hops {
 		return fmt.Errorf("path of %d hops, want 1 to %d", len(path), g.Hops)
 	}
 	for i := range path {
-		h := &path[i]
-		if h.Key == nil || h.Key.scheme() != g.exchange {
+		h, last := &path[i], i == len(path)-1
+		switch {
+		case h.Key == nil || h.Key.scheme() != g.exchange:
 			return fmt.Errorf("hop %d has no mix key of scheme %s", i+1, g.Scheme)
-		}
-		need := commandsLength(h)
-		if i < len(path)-1 {
-			need += nextLength
-		}
-		if room := g.HopLength - inlined(g.exchange); need > room {
-			return fmt.Errorf("hop %d is told more than fits: %d bytes, at most %d", i+1, need, room)
+		case (h.Recipient != nil) != last:
+			return fmt.Errorf("hop %d of %d: the last hop has a recipient, and no other", i+1, len(path))
+		case (h.Reply != nil) != (last && reply):
+			return fmt.Errorf("hop %d of %d: the last hop of a reply block has a reply id, and no other", i+1, len(path))
+		case h.Reply != nil && h.Delay != 0:
+			return fmt.Errorf("hop %d of %d: the last hop of a reply block has no delay", i+1, len(path))
 		}
 	}
 	return nil
 }
+
+// streams are the output of the hops' ρ. Each is longer than the routing info by
+// one share. What lies behind its end fills the gap that the hop's own share
+// leaves: the filler that a later hop will see behind its routing info, encrypted
+// by all hops before (φ in the paper).
+type streams struct {
+	bytes         []byte
+	length, share int // of each stream, and of a hop's share
+}
+
+func (s *streams) of(i int) []byte     { return s.bytes[i*s.length:][:s.length] }
+func (s *streams) filler(i int) []byte { return s.of(i)[s.length-(i+1)*s.share:] }
+
+func (g *Geometry) streams(hops []agreement) *streams {
+	s := &streams{length: g.RoutingInfoLength + g.HopInfoLength, share: g.HopInfoLength}
+	s.bytes = make([]byte, len(hops)*s.length)
+	for i := range hops {
+		k := &hops[i].keys
+		cipher.XORStream(k.streamKey(), k.nonce(), s.of(i))
+		if i > 0 {
+			subtle.XORBytes(s.filler(i), s.filler(i), s.filler(i-1)) // as long as the shorter
+		}
+	}
+	return s
+}
+
+// routingInfo fills a header's routing info and MAC (β and γ in the paper) from
+// the last hop, behind whose share is nothing that anyone reads, to the first.
+func (g *Geometry) routingInfo(routing, mac []byte, path []Hop, hops []agreement, streams *streams, w *workspace) {
+	rand.Read(routing[len(path)*g.HopInfoLength:])
+	var next *Hop
+	for i := len(path) - 1; i >= 0; i-- {
+		info := routing[i*g.HopInfoLength:]
+		share := info[:g.HopInfoLength]
+		clear(share)
+		var inline, filler []byte
+		if next != nil {
+			inline = hops[i+1].element
+		}
+		if i > 0 {
+			filler = streams.filler(i - 1)
+		}
+		putCommands(share, &path[i], next, mac)
+		copy(share[commandsLength:], inline) // where there is room, in a KEM's
+		subtle.XORBytes(info, info, streams.of(i))
+
+		w.setKey(hops[i].keys.macKey()[:])
+		w.hmac((*[macLength]byte)(mac), version[:], hops[i].element, info, filler)
+		next = &path[i]
+	}
+}
+
+var version [versionLength]byte

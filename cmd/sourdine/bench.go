@@ -52,8 +52,9 @@ begin with a copy of the packet, since unwrapping changes it; so does the sum.
 
 All take turns of 5 ms in every round, since a machine's speed drifts. A time is
 the median over the rounds, with the quarter of them below and above it in
-brackets; a ratio is the median of the rounds' ratios. Everything but the batch
-is measured on one processor. The default takes about a minute; let the machine
+brackets; a ratio is the median of the rounds' ratios. Allocations are how often
+memory is taken from the heap each time. Everything but the batch is measured on
+one processor. The default takes about a minute; let the machine
 do nothing else.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -124,12 +125,20 @@ Sphinx, paths of %d hops, rounds: %d. Times are in microseconds: the rounds' med
 
 `, cmp.Or(r.Machine.CPU, "unknown processor"), r.Machine.Processors, r.Machine.Go, r.Machine.OS, r.Machine.Arch, r.Hops, r.Rounds)
 
-	table(out, "Unwrap, one hop", "scheme\tpayload\tpacket\tours\tKatzenpost's\tKatzenpost's/ours\tsum of primitives\tours/sum", r, func(e *bench.Result) string {
-		return fmt.Sprintf("%d\t%s\t%s\t%s", e.Packet, comparison(e.Unwrap), micros(e.Primitives.Sum), ratio(e.Primitives.Ratio))
+	const (
+		compared  = "ours\tKatzenpost's\tKatzenpost's/ours"
+		allocated = "our allocations\tKatzenpost's"
+	)
+	table(out, "Unwrap, one hop", "scheme\tpayload\tpacket\t"+compared+"\tsum of primitives\tours/sum\t"+allocated, r, func(e *bench.Result) string {
+		return fmt.Sprintf("%d\t%s\t%s\t%s\t%s", e.Packet, comparison(e.Unwrap), micros(e.Primitives.Sum), ratio(e.Primitives.Ratio), allocations(e.Unwrap))
 	})
-	heads := "scheme\tpayload\tours\tKatzenpost's\tKatzenpost's/ours"
-	table(out, fmt.Sprintf("Wrap, %d hops", r.Hops), heads, r, func(e *bench.Result) string { return comparison(e.Wrap) })
-	table(out, fmt.Sprintf("Open a reply, %d hops", r.Hops), heads, r, func(e *bench.Result) string { return comparison(e.OpenReply) })
+	heads := "scheme\tpayload\t" + compared + "\t" + allocated
+	table(out, fmt.Sprintf("Wrap, %d hops", r.Hops), heads, r, func(e *bench.Result) string {
+		return comparison(e.Wrap) + "\t" + allocations(e.Wrap)
+	})
+	table(out, fmt.Sprintf("Open a reply, %d hops", r.Hops), heads, r, func(e *bench.Result) string {
+		return comparison(e.OpenReply) + "\t" + allocations(e.OpenReply)
+	})
 	table(out, fmt.Sprintf("Unwrap a batch of %d, packets per second", r.Batch), "scheme\tpayload\tone worker\ttwo workers\ttwo/one", r, func(e *bench.Result) string {
 		return fmt.Sprintf("%s\t%s\t%s", count(e.Batch.One), count(e.Batch.Two), ratio(e.Batch.Ratio))
 	})
@@ -161,6 +170,10 @@ func table(out io.Writer, title, heads string, r *bench.Report, cells func(*benc
 
 func comparison(c bench.Comparison) string {
 	return micros(c.Ours) + "\t" + micros(c.Katzenpost) + "\t" + ratio(c.Ratio)
+}
+
+func allocations(c bench.Comparison) string {
+	return fmt.Sprintf("%d\t%d", c.OurAllocations, c.KatzenpostAllocations)
 }
 
 func micros(s bench.Spread) string {

@@ -29,6 +29,8 @@ type contender struct {
 	run   func(times int) (time.Duration, error) // does it so often, and says how long that took
 	times int                                    // it fits into a turn
 	took  []float64                              // microseconds for once, by round
+
+	allocations int // of memory, for once
 }
 
 // newContender times all of work.
@@ -56,6 +58,20 @@ func (c *contender) calibrate(turn time.Duration) error {
 			return nil
 		}
 	}
+}
+
+// countAllocations finds how often the work allocates memory: the whole number
+// below the average, since a collection of garbage between may empty a pool.
+func (c *contender) countAllocations() error {
+	const times = 20
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := c.run(times); err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	runtime.ReadMemStats(&after)
+	c.allocations = int((after.Mallocs - before.Mallocs) / times)
+	return nil
 }
 
 // measure is the contender's turn in a round. It begins without others' garbage
@@ -99,6 +115,9 @@ func measure(ctx context.Context, rounds int, turn time.Duration, alone, shared 
 		return nil
 	}
 	if err := each(func(c *contender) error { return c.calibrate(turn) }); err != nil {
+		return err
+	}
+	if err := each((*contender).countAllocations); err != nil {
 		return err
 	}
 	for round := range rounds {

@@ -40,6 +40,9 @@ func TestSphinx(t *testing.T) {
 		figures := []Spread{e.Primitives.Sum, e.Primitives.Ratio, e.Batch.One, e.Batch.Two, e.Batch.Ratio}
 		for _, c := range []Comparison{e.Unwrap, e.Wrap, e.OpenReply} {
 			figures = append(figures, c.Ours, c.Katzenpost, c.Ratio)
+			if c.KatzenpostAllocations < 10 || c.OurAllocations >= c.KatzenpostAllocations {
+				t.Errorf("%s with %d bytes: %d allocations, Katzenpost's %d", e.Scheme, e.UserPayload, c.OurAllocations, c.KatzenpostAllocations)
+			}
 		}
 		for _, p := range e.Primitives.List {
 			figures = append(figures, p.Time)
@@ -71,6 +74,21 @@ func TestSphinxEndsWithItsContext(t *testing.T) {
 		t.Errorf("measuring went on: %v", err)
 	}
 }
+
+// Work that allocates is seen to.
+func TestAllocations(t *testing.T) {
+	c := newContender("three times", func() error {
+		for range 3 {
+			sink = make([]byte, 100)
+		}
+		return nil
+	})
+	if err := c.countAllocations(); err != nil || c.allocations != 3 {
+		t.Errorf("%d allocations: %v", c.allocations, err)
+	}
+}
+
+var sink []byte
 
 func TestSpread(t *testing.T) {
 	for _, c := range []struct {

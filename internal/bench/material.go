@@ -35,7 +35,8 @@ type material struct {
 	unwrapped       sphinx.Unwrapped
 }
 
-// newMaterial makes everything, and checks that Katzenpost and we agree on it.
+// newMaterial makes everything, and checks that Katzenpost and we find the same
+// in it.
 func newMaterial(g *sphinx.Geometry) (*material, error) {
 	m := &material{ours: sphinx.New(g), plaintext: make([]byte, g.PayloadLength), work: make([]byte, g.PacketLength)}
 	rand.Read(m.plaintext)
@@ -46,13 +47,13 @@ func newMaterial(g *sphinx.Geometry) (*material, error) {
 	if err != nil {
 		return nil, fmt.Errorf("in Katzenpost: %w", err)
 	}
-	if err := m.agree(packet); err != nil {
+	if err := m.check(packet); err != nil {
 		return nil, err
 	}
 	if m.packet, err = m.ours.Wrap(m.path, m.plaintext); err != nil {
 		return nil, err
 	}
-	if err := m.agree(m.packet); err != nil {
+	if err := m.check(m.packet); err != nil {
 		return nil, err
 	}
 	return m, m.makeReply()
@@ -91,8 +92,8 @@ func (m *material) makePath(g *sphinx.Geometry) (err error) {
 
 var errDiffer = errors.New("what we make of a packet is not what Katzenpost makes of it")
 
-// agree checks that both make the same of a packet.
-func (m *material) agree(packet []byte) error {
+// check fails if not both make the same of a packet.
+func (m *material) check(packet []byte) error {
 	ours, theirs := bytes.Clone(packet), bytes.Clone(packet)
 	if err := m.ours.Unwrap(m.private[0], ours, &m.unwrapped); err != nil {
 		return err
@@ -110,7 +111,7 @@ func (m *material) agree(packet []byte) error {
 // makeReply takes a reply along the path.
 func (m *material) makeReply() error {
 	path := append([]sphinx.Hop(nil), m.path...)
-	path[len(path)-1].Reply = &sphinx.ReplyID{1}
+	path[len(path)-1].Reply, path[len(path)-1].Delay = &sphinx.ReplyID{1}, 0
 	block, keys, err := m.ours.NewReplyBlock(path)
 	if err != nil {
 		return err

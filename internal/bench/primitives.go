@@ -48,7 +48,7 @@ func newPrimitives(g *sphinx.Geometry, packet []byte) ([]primitive, error) {
 		element = work[2:][:g.ElementLength]
 		payload = work[g.HeaderLength:]
 		opened  = make([]byte, 0, len(payload))
-		routing = make([]byte, g.RoutingInfoLength+g.HopLength)
+		routing = make([]byte, g.RoutingInfoLength+g.HopInfoLength)
 		key     = make([]byte, 48)
 	)
 	rand.Read(key)

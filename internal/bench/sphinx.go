@@ -64,6 +64,9 @@ type Comparison struct {
 	Ours       Spread `json:"ours_us"`
 	Katzenpost Spread `json:"katzenpost_us"`
 	Ratio      Spread `json:"katzenpost_to_ours"`
+
+	OurAllocations        int `json:"ours_allocations"` // of memory, each time
+	KatzenpostAllocations int `json:"katzenpost_allocations"`
 }
 
 // Primitives are the bare cryptography in an unwrap.
@@ -182,7 +185,7 @@ func newEntry(scheme string, payload int) (*entry, error) {
 func (e *entry) result() Result {
 	g := e.geometry
 	compare := func(ours, katzenpost *contender) Comparison {
-		return Comparison{ours.time(), katzenpost.time(), ratio(katzenpost, ours)}
+		return Comparison{ours.time(), katzenpost.time(), ratio(katzenpost, ours), ours.allocations, katzenpost.allocations}
 	}
 	r := Result{
 		Scheme: g.Scheme, UserPayload: g.UserPayloadLength, Packet: g.PacketLength, Header: g.HeaderLength,

@@ -4,7 +4,6 @@
 package peer
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
@@ -85,12 +84,13 @@ func (k kemKeys) setPublic(h *katzenpost.PathHop, b []byte) (err error) {
 
 func (k kemKeys) private(b []byte) (any, error) { return k.scheme.UnmarshalBinaryPrivateKey(b) }
 
-// Path is Katzenpost's form of a path.
+// Path is Katzenpost's form of a path, with the commands that package sphinx
+// writes.
 func (s *Sphinx) Path(hops []Hop) ([]*katzenpost.PathHop, error) {
 	path := make([]*katzenpost.PathHop, len(hops))
 	for i, h := range hops {
 		path[i] = &katzenpost.PathHop{ID: h.ID}
-		if h.Delay > 0 {
+		if h.Reply == nil {
 			path[i].Commands = append(path[i].Commands, &commands.NodeDelay{Delay: h.Delay})
 		}
 		if h.Recipient != nil {
@@ -109,16 +109,13 @@ func (s *Sphinx) Path(hops []Hop) ([]*katzenpost.PathHop, error) {
 // PrivateKey is Katzenpost's form of a private key, for its Unwrap.
 func (s *Sphinx) PrivateKey(b []byte) (any, error) { return s.keys.private(b) }
 
-// ErrPanic is wrapped by what Open returns where Katzenpost panics: at an element
-// of low order, where its nodes drop the packet.
-var ErrPanic = errors.New("a panic in Katzenpost")
-
 // Open unwraps a packet in place, as [sphinx.Sphinx.Unwrap] does, and tells what
-// the hop learns in our form.
+// the hop learns in our form. Where Katzenpost panics, at an element of low order
+// of X25519, it returns an error.
 func (s *Sphinx) Open(key any, packet []byte) (u sphinx.Unwrapped, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			u, err = sphinx.Unwrapped{}, fmt.Errorf("%w: %v", ErrPanic, p)
+			u, err = sphinx.Unwrapped{}, fmt.Errorf("a panic in Katzenpost: %v", p)
 		}
 	}()
 	payload, tag, list, err := s.Unwrap(key, packet)
@@ -136,7 +133,7 @@ func (s *Sphinx) Open(key any, packet []byte) (u sphinx.Unwrapped, err error) {
 		case *commands.SURBReply:
 			u.HasReply, u.Reply = true, c.ID
 		case *commands.NodeDelay:
-			u.Delay = c.Delay
+			u.HasDelay, u.Delay = true, c.Delay
 		default:
 			return sphinx.Unwrapped{}, fmt.Errorf("a command of type %T in Katzenpost", c)
 		}

@@ -1,6 +1,6 @@
 // Package blake2x is BLAKE2Xb ("BLAKE2X", Aumasson, Neves, Wilcox-O'Hearn and
 // Winnerlein, 2016, Section 2) for the sizes that hashed ElGamal over X25519 needs:
-// 32 bytes of output, a key of 32, a message of 64. Unlike x/crypto's it allocates
+// 32 bytes of output, a key of 32, a message of twice 32. Unlike x/crypto's it allocates
 // nothing, and it wipes what it computed on.
 package blake2x
 
@@ -11,24 +11,24 @@ import (
 
 // The sizes, in bytes.
 const (
-	size        = 32
-	keySize     = 32
-	messageSize = 64
-	blockSize   = 128
+	size      = 32 // of everything that Sum takes and gives
+	blockSize = 128
 )
 
-// Sum writes the hash of message under key to to.
-func Sum(to *[size]byte, key *[keySize]byte, message *[messageSize]byte) {
+// Sum sets dst to the hash of the message first || second under key. dst may be
+// any of them.
+func Sum(dst, key, first, second *[size]byte) {
 	// The root: a tree's parameters that say how long the output is, the key in a
 	// block of its own, the message.
 	var block [blockSize]byte
 	h := iv
-	h[0] ^= 1<<24 | 1<<16 | keySize<<8 | 64
+	h[0] ^= 1<<24 | 1<<16 | size<<8 | 64
 	h[1] ^= size << 32
 	copy(block[:], key[:])
 	compress(&h, &block, blockSize, false)
-	clear(block[copy(block[:], message[:]):])
-	compress(&h, &block, blockSize+messageSize, true)
+	copy(block[:], first[:])
+	copy(block[size:], second[:])
+	compress(&h, &block, blockSize+2*size, true)
 
 	// The one node of output: it hashes the root.
 	for i, word := range h {
@@ -41,7 +41,7 @@ func Sum(to *[size]byte, key *[keySize]byte, message *[messageSize]byte) {
 	h[2] ^= 64 << 8
 	compress(&h, &block, 64, true)
 	for i := range size / 8 {
-		binary.LittleEndian.PutUint64(to[8*i:], h[i])
+		binary.LittleEndian.PutUint64(dst[8*i:], h[i])
 	}
 	clear(block[:])
 	clear(h[:])

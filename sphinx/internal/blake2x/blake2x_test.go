@@ -9,21 +9,22 @@ import (
 
 func TestSum(t *testing.T) {
 	for range 100 {
-		var key [keySize]byte
-		var message [messageSize]byte
+		var key, first, second [size]byte
 		rand.Read(key[:])
-		rand.Read(message[:])
+		rand.Read(first[:])
+		rand.Read(second[:])
 		h, err := blake2b.NewXOF(size, key[:])
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.Write(message[:])
+		h.Write(first[:])
+		h.Write(second[:])
 		var got, want [size]byte
 		if _, err := h.Read(want[:]); err != nil {
 			t.Fatal(err)
 		}
-		if Sum(&got, &key, &message); got != want {
-			t.Fatalf("Sum under %x of %x = %x, want %x", key, message, got, want)
+		if Sum(&got, &key, &first, &second); got != want {
+			t.Fatalf("Sum under %x of %x, %x = %x, want %x", key, first, second, got, want)
 		}
 	}
 }

@@ -4,7 +4,7 @@
 #include "textflag.h"
 
 // Registers: X0 to X7 are the states of eight pairs, X9 to X12 the keys of the
-// rounds: J, I, L and zero. X8, X13, X14 and X15 are as each function says.
+// rounds: J, I, L and zero. X8, X13 and X14 are as each function says.
 
 // EIGHT applies an instruction with one source to all states.
 #define EIGHT(op, source) \
@@ -41,15 +41,15 @@
 	VMOVDQU X7, (offset+7*32)(base)
 
 // SUM adds all states to a register.
-#define SUM(to) \
-	VPXOR X0, to, to \
-	VPXOR X1, to, to \
-	VPXOR X2, to, to \
-	VPXOR X3, to, to \
-	VPXOR X4, to, to \
-	VPXOR X5, to, to \
-	VPXOR X6, to, to \
-	VPXOR X7, to, to
+#define SUM(dst) \
+	VPXOR X0, dst, dst \
+	VPXOR X1, dst, dst \
+	VPXOR X2, dst, dst \
+	VPXOR X3, dst, dst \
+	VPXOR X4, dst, dst \
+	VPXOR X5, dst, dst \
+	VPXOR X6, dst, dst \
+	VPXOR X7, dst, dst
 
 #define AES4 \
 	EIGHT(VAESENC, X9) \

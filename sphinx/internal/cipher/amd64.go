@@ -17,9 +17,9 @@ func load(b []byte) block {
 	return block{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
 }
 
-func (b *block) store(to []byte) {
-	binary.LittleEndian.PutUint64(to, b[0])
-	binary.LittleEndian.PutUint64(to[8:], b[1])
+func (b *block) store(dst []byte) {
+	binary.LittleEndian.PutUint64(dst, b[0])
+	binary.LittleEndian.PutUint64(dst[8:], b[1])
 }
 
 func (b block) xor(c block) block { return block{b[0] ^ c[0], b[1] ^ c[1]} }

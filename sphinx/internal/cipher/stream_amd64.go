@@ -57,7 +57,7 @@ func xorStream(key *[StreamKeySize]byte, nonce *[NonceSize]byte, b []byte) {
 		encryptLanes(&stream, &blocks, &keys)
 		b = b[subtle.XORBytes(b, b, stream[:]):]
 	}
-	keys, stream = streamKeys{}, [lanes * 16]byte{}
+	keys, blocks, stream = streamKeys{}, [lanes]block{}, [lanes * 16]byte{}
 }
 
 // subWord is AES's S-box on each byte of a word.
@@ -68,4 +68,4 @@ func subWord(w uint32) uint32
 // encryptLanes encrypts eight blocks with AES-256.
 //
 //go:noescape
-func encryptLanes(to *[lanes * 16]byte, blocks *[lanes]block, keys *streamKeys)
+func encryptLanes(dst *[lanes * 16]byte, blocks *[lanes]block, keys *streamKeys)

@@ -25,9 +25,9 @@ TEXT ·subWord(SB), NOSPLIT, $0-12
 	op X8, X6, X6 \
 	op X8, X7, X7
 
-// func encryptLanes(to *[lanes * 16]byte, blocks *[lanes]block, keys *streamKeys)
+// func encryptLanes(dst *[lanes * 16]byte, blocks *[lanes]block, keys *streamKeys)
 TEXT ·encryptLanes(SB), NOSPLIT, $0-24
-	MOVQ to+0(FP), AX
+	MOVQ dst+0(FP), AX
 	MOVQ blocks+8(FP), BX
 	MOVQ keys+16(FP), CX
 	VMOVDQU 0x00(BX), X0

@@ -19,7 +19,7 @@ func unhex(t *testing.T, s string) [Size]byte {
 }
 
 // The test vectors of RFC 7748, Section 5.2.
-func TestLadderVectors(t *testing.T) {
+func TestScalarMultVectors(t *testing.T) {
 	for _, v := range []struct{ scalar, u, want string }{
 		{
 			"a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
@@ -34,14 +34,14 @@ func TestLadderVectors(t *testing.T) {
 	} {
 		scalar, u := unhex(t, v.scalar), unhex(t, v.u)
 		var got [Size]byte
-		if !Ladder(&got, &scalar, &u) || got != unhex(t, v.want) {
-			t.Errorf("Ladder(%s, %s) = %x, want %s", v.scalar, v.u, got, v.want)
+		if !ScalarMult(&got, &scalar, &u) || got != unhex(t, v.want) {
+			t.Errorf("ScalarMult(%s, %s) = %x, want %s", v.scalar, v.u, got, v.want)
 		}
 	}
 	k, u := basePoint, basePoint
 	for range 1000 {
 		var next [Size]byte
-		Ladder(&next, &k, &u)
+		ScalarMult(&next, &k, &u)
 		k, u = next, k
 	}
 	if k != unhex(t, "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51") {
@@ -49,9 +49,9 @@ func TestLadderVectors(t *testing.T) {
 	}
 }
 
-// The ladder is crypto/ecdh's, on the curve and off it, and may write where it
+// ScalarMult is crypto/ecdh's, on the curve and off it, and may write where it
 // reads.
-func TestLadderAsECDH(t *testing.T) {
+func TestScalarMultAsECDH(t *testing.T) {
 	for range 200 {
 		var scalar, u, got [Size]byte
 		rand.Read(scalar[:])
@@ -68,14 +68,17 @@ func TestLadderAsECDH(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !Ladder(&got, &scalar, &u) || string(got[:]) != string(want) {
-			t.Fatalf("Ladder(%x, %x) = %x, want %x", scalar, u, got, want)
+		if LowOrder(&u) {
+			t.Fatalf("%x is taken for a point of low order", u)
 		}
-		Ladder(&u, &scalar, &u)
+		if !ScalarMult(&got, &scalar, &u) || string(got[:]) != string(want) {
+			t.Fatalf("ScalarMult(%x, %x) = %x, want %x", scalar, u, got, want)
+		}
+		ScalarMult(&u, &scalar, &u)
 		if u != got {
 			t.Fatalf("in place %x, want %x", u, got)
 		}
-		NewExponent(&scalar).Element(&got)
+		PublicKey(&got, &scalar)
 		if string(got[:]) != string(key.PublicKey().Bytes()) {
 			t.Fatalf("the public key of %x is %x, want %x", scalar, got, key.PublicKey().Bytes())
 		}
@@ -94,15 +97,18 @@ var lowOrder = []string{
 	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 }
 
-func TestLadderRefusesLowOrder(t *testing.T) {
+func TestScalarMultRefusesLowOrder(t *testing.T) {
 	for _, text := range lowOrder {
 		for _, high := range []byte{0, 0x80} {
 			u := unhex(t, text)
 			u[31] |= high
 			var scalar, got [Size]byte
 			rand.Read(scalar[:])
-			if Ladder(&got, &scalar, &u) {
+			if ScalarMult(&got, &scalar, &u) {
 				t.Errorf("%x gives the secret %x", u, got)
+			}
+			if !LowOrder(&u) {
+				t.Errorf("%x is not found to be of low order", u)
 			}
 		}
 	}
@@ -115,28 +121,55 @@ func TestExponent(t *testing.T) {
 		var secret, u [Size]byte
 		rand.Read(secret[:])
 		rand.Read(u[:])
-		Ladder(&u, &u, &basePoint) // a point of the curve
-		e := NewExponent(&secret)
+		ScalarMult(&u, &u, &basePoint) // a point of the curve
+		var e Exponent
+		e.Set(&secret)
 		element, shared := basePoint, u
-		Ladder(&element, &secret, &element)
-		Ladder(&shared, &secret, &shared)
+		ScalarMult(&element, &secret, &element)
+		ScalarMult(&shared, &secret, &shared)
 		for hop := range 10 {
-			var got [Size]byte
-			scalar := e.Clamped()
+			var got, scalar [Size]byte
+			e.Clamped(&scalar)
 			if scalar[0]&7 != 0 || scalar[31]>>6 != 1 {
 				t.Fatalf("hop %d: %x is not clamped", hop+1, scalar)
 			}
-			if e.Element(&got); got != element {
+			if e.BaseMult(&got); got != element {
 				t.Fatalf("hop %d: element %x, want %x", hop+1, got, element)
 			}
-			if Ladder(&got, &scalar, &u); got != shared {
+			if ScalarMult(&got, &scalar, &u); got != shared {
 				t.Fatalf("hop %d: secret %x, want %x", hop+1, got, shared)
 			}
 			var factor [Size]byte
 			rand.Read(factor[:])
 			e.Blind(&factor)
-			Ladder(&element, &factor, &element)
-			Ladder(&shared, &factor, &shared)
+			ScalarMult(&element, &factor, &element)
+			ScalarMult(&shared, &factor, &shared)
 		}
+	}
+}
+
+func TestEphemeral(t *testing.T) {
+	var scalar, u, public, shared, again [Size]byte
+	rand.Read(scalar[:])
+	PublicKey(&u, &scalar)
+	if err := Ephemeral(&public, &shared, &u); err != nil {
+		t.Fatal(err)
+	}
+	if !ScalarMult(&again, &scalar, &public) || again != shared {
+		t.Error("the owner of the key finds another secret")
+	}
+	if err := Ephemeral(&public, &shared, new([Size]byte)); err != ErrLowOrder {
+		t.Errorf("with a key of low order: %v", err)
+	}
+}
+
+func TestWipe(t *testing.T) {
+	var e Exponent
+	e.Set(&basePoint)
+	if e == (Exponent{}) {
+		t.Fatal("there is nothing to wipe")
+	}
+	if e.Wipe(); e != (Exponent{}) {
+		t.Errorf("after Wipe there is %v", e)
 	}
 }
