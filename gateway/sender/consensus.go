@@ -173,6 +173,10 @@ func (s *Sender) usable(now time.Time) (*directory.View, error) {
 		return view, err
 	}
 	g := s.guards
+	if _, ok := view.Entry(g.entry.ID()); !ok {
+		s.entryFailed(now)
+		return view, errors.New("this gateway's entry is not in the consensus; it is given up only after long absence")
+	}
 	if err := g.chooseExit(view, s.rng, s.patience(exitPatience)); err != nil {
 		return view, err
 	}
@@ -195,10 +199,9 @@ func (s *Sender) usable(now time.Time) (*directory.View, error) {
 		g.ExitFailing.failed(s.epoch(now))
 		return view, errors.New("this gateway's exit and its entry are run by one operator, who could see both ends; the exit is given up only after a long time")
 	}
-	if _, known := s.currentExit(); known {
-		s.setExit(exit)
-	} else {
-		s.setExit(exit)
+	_, known := s.currentExit()
+	s.setExit(exit)
+	if !known {
 		s.learnKeys(now, g.Keys) // of before this start
 	}
 	s.follow(now, view, exit)

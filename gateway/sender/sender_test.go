@@ -212,6 +212,13 @@ func (w *world) ExitChanged() {
 	w.changes++
 }
 
+// changed returns how often the store was told of another exit.
+func (w *world) changed() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.changes
+}
+
 // write submits a mail of this many bytes.
 func (w *world) write(size int) mail.ParcelID {
 	w.t.Helper()
@@ -526,7 +533,7 @@ func TestExitChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		if now, _ := w.sender.Exit(); now != old || w.changes != 0 {
+		if now, _ := w.sender.Exit(); now != old || w.changed() != 0 {
 			t.Error("the exit changed before that was on the disk")
 		}
 		if st := w.sender.Status(); st.PacketsSent != 0 || !strings.Contains(strings.Join(st.Warnings, " "), "cannot be written") {
@@ -540,8 +547,8 @@ func TestExitChange(t *testing.T) {
 		if b, err := os.ReadFile(path); err != nil || now == old || !strings.Contains(string(b), fmt.Sprintf("%x", now)) {
 			t.Errorf("the exit is %x; the file %q (%v)", now, b, err)
 		}
-		if w.changes != 1 {
-			t.Errorf("the store was told of %d changes, want 1", w.changes)
+		if n := w.changed(); n != 1 {
+			t.Errorf("the store was told of %d changes, want 1", n)
 		}
 		// One that was sealed before the change comes after it.
 		open.ID = mixing.ID{2}
@@ -549,8 +556,8 @@ func TestExitChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		if w.changes != 2 {
-			t.Errorf("the store was told %d times, want 2", w.changes)
+		if n := w.changed(); n != 2 {
+			t.Errorf("the store was told %d times, want 2", n)
 		}
 		if st := w.sender.Status(); st.PacketsSent == 0 || st.PacketsSent != st.CoverSent {
 			t.Errorf("%d packets sent, %d of them cover; want only cover", st.PacketsSent, st.CoverSent)
