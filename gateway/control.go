@@ -6,18 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"net"
-	"net/http"
-	"os"
 	"path/filepath"
-	"strings"
-	"syscall"
-	"time"
 
 	"codeberg.org/sourdine/sourdine/gateway/queue"
 	"codeberg.org/sourdine/sourdine/gateway/sender"
+	"codeberg.org/sourdine/sourdine/internal/control"
 	"codeberg.org/sourdine/sourdine/internal/keyring"
 	"codeberg.org/sourdine/sourdine/mail"
 )
@@ -201,62 +194,20 @@ func (g *Gateway) status() (*Status, error) {
 	return st, nil
 }
 
-// listenControl binds the control socket and returns what serves it.
+// listenControl binds the control socket and returns what serves it. The queue's
+// lock says that no other gateway is running here.
 func (g *Gateway) listenControl() (func(context.Context) error, error) {
-	path := filepath.Join(g.cfg.dir, controlName)
-	if len(path) > 100 {
-		return nil, fmt.Errorf("%s: the path is too long for a socket; give the gateway a directory with a shorter one", path)
-	}
-	// The queue's lock says that no other gateway is running here.
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
-		return nil, err
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /status", serveJSON(g.status))
-	mux.Handle("GET /queue", serveJSON(g.entries))
-	s := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
-	return func(ctx context.Context) error {
-		defer context.AfterFunc(ctx, func() { s.Close() })()
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	}, nil
-}
-
-func serveJSON[T any](get func() (T, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		v, err := get()
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(v) // the reader is gone if this fails
+	return control.Listen(filepath.Join(g.cfg.dir, controlName), control.Answers{
+		"status": func() (any, error) { return g.status() },
+		"queue":  func() (any, error) { return g.entries() },
 	})
 }
 
 // Client asks a running gateway.
-type Client struct{ http http.Client }
+type Client struct{ socket string }
 
 // Connect returns a client of the gateway of a configuration.
-func Connect(c *Config) *Client {
-	path := filepath.Join(c.dir, controlName)
-	return &Client{http.Client{
-		Timeout: 30 * time.Second,
-		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		}},
-	}}
-}
+func Connect(c *Config) *Client { return &Client{filepath.Join(c.dir, controlName)} }
 
 // ErrNotRunning says that no gateway answers.
 var ErrNotRunning = errors.New("the gateway is not running: start it with `sourdine gateway`, or `systemctl --user start sourdine-gateway`")
@@ -264,30 +215,23 @@ var ErrNotRunning = errors.New("the gateway is not running: start it with `sourd
 // Status asks for the gateway's status.
 func (c *Client) Status() (*Status, error) {
 	st := new(Status)
-	return st, c.get("/status", st)
+	return st, c.get("status", st)
 }
 
 // Queue asks for the mails.
 func (c *Client) Queue() ([]Entry, error) {
 	var list []Entry
-	err := c.get("/queue", &list)
+	err := c.get("queue", &list)
 	return list, err
 }
 
-func (c *Client) get(path string, v any) error {
-	resp, err := c.http.Get("http://gateway" + path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+func (c *Client) get(name string, v any) error {
+	err := control.Ask(c.socket, name, v)
+	if errors.Is(err, control.ErrNotRunning) {
 		return ErrNotRunning
-	case errors.Is(err, fs.ErrPermission):
-		return errors.New("the gateway runs as another user, and tells its status to that user only")
-	case err != nil:
-		return fmt.Errorf("the gateway does not answer: %w", errors.Unwrap(err))
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		why, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
-		return fmt.Errorf("the gateway answers: %s: %s", resp.Status, strings.TrimSpace(string(why)))
+	if err != nil {
+		return fmt.Errorf("asking the gateway: %w", err)
 	}
-	return json.NewDecoder(resp.Body).Decode(v)
+	return nil
 }

@@ -385,6 +385,6 @@ func secondGateway(t *testing.T, ctx context.Context, n *testnet.Network) {
 	}
 }
 
-// patience bounds what a test waits for: an epoch and a half at the start, three
-// after a mix has lost its keys.
+// patience bounds what a test waits for: an epoch and a half at the start, and more
+// on a busy machine.
 const patience = 90 * time.Second

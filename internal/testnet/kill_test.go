@@ -159,8 +159,8 @@ func restart(t *testing.T, ctx context.Context, n *testnet.Network, name string)
 	if err := n.Listening(ctx, name); err != nil {
 		t.Fatal(err)
 	}
-	// A stock mix has lost its keys: nothing comes back until a consensus has
-	// its new ones.
+	// It has its keys, and the network is whole again when its neighbours have
+	// connected anew.
 	before := uint64(0)
 	if name != testnet.Gateway {
 		st, err := n.Status()
