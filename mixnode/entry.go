@@ -33,8 +33,8 @@ type box struct {
 	replies []*packet // oldest first
 	replyID []sphinx.ReplyID
 	more    chan struct{} // of capacity 1: a reply was put in
-	used    time.Time     // when the gateway was last connected
-	here    bool          // it is connected
+	used    time.Time     // when the gateway last came or went
+	here    int           // its connections: for a moment a new one beside an old
 }
 
 const (
@@ -51,16 +51,6 @@ const (
 	burst    = 32
 )
 
-// box returns a gateway's box; nil if it has none and is not to get one.
-func (e *entry) box(id sphinx.RecipientID, create bool) *box {
-	b := e.boxes[id]
-	if b == nil && create {
-		b = &box{more: make(chan struct{}, 1)}
-		e.boxes[id] = b
-	}
-	return b
-}
-
 // take keeps a reply for its gateway.
 func (e *entry) take(p *packet, u *sphinx.Unwrapped) bool {
 	if !u.HasRecipient || !u.HasReply {
@@ -69,7 +59,7 @@ func (e *entry) take(p *packet, u *sphinx.Unwrapped) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	// Only who was connected has a box: a recipient that somebody made up gets none.
-	b := e.box(u.Recipient, false)
+	b := e.boxes[u.Recipient]
 	if b == nil {
 		e.n.counts.unroutable.Add(1)
 		drop(p)
@@ -106,30 +96,62 @@ func (e *entry) sweep() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for id, b := range e.boxes {
-		if b.here || e.n.now().Sub(b.used) < kept*e.n.period {
+		if b.here > 0 || e.n.now().Sub(b.used) < kept*e.n.period {
 			continue
 		}
-		for _, p := range b.replies {
-			e.replies--
-			drop(p)
-		}
-		delete(e.boxes, id)
+		e.forget(id, b)
 	}
 }
 
-func (e *entry) arrive(id sphinx.RecipientID, here bool) *box {
+// arrive returns the box of a gateway that has come.
+func (e *entry) arrive(id sphinx.RecipientID) *box {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	b := e.box(id, true)
-	b.here, b.used = here, e.n.now()
+	b := e.boxes[id]
+	if b == nil {
+		e.makeRoom()
+		b = &box{more: make(chan struct{}, 1)}
+		e.boxes[id] = b
+	}
+	b.here++
+	b.used = e.n.now()
 	return b
+}
+
+// depart notes that a gateway has gone.
+func (e *entry) depart(b *box) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b.here--
+	b.used = e.n.now()
+}
+
+// makeRoom forgets a gateway that is away, if there are boxes for more than all that
+// can be connected: anybody may come, and under as many names as they like.
+func (e *entry) makeRoom() {
+	if len(e.boxes) < 2*e.n.maxPeers {
+		return
+	}
+	for id, b := range e.boxes {
+		if b.here == 0 {
+			e.forget(id, b)
+			return
+		}
+	}
+}
+
+func (e *entry) forget(id sphinx.RecipientID, b *box) {
+	for _, p := range b.replies {
+		e.replies--
+		drop(p)
+	}
+	delete(e.boxes, id)
 }
 
 // guest is a gateway's connection.
 type guest struct {
 	*entry
 	session *link.Session
-	id      sphinx.RecipientID
 	box     *box
 	limit   *rate.Limiter
 
@@ -144,10 +166,9 @@ type guest struct {
 // welcome begins to serve a gateway, until leave.
 func (e *entry) welcome(ctx context.Context, nb *neighbour) *guest {
 	g := &guest{
-		entry: e, session: nb.session, id: sphinx.RecipientID(nb.name),
+		entry: e, session: nb.session, box: e.arrive(sphinx.RecipientID(nb.name)),
 		limit: rate.NewLimiter(e.n.clientRate(), burst), acks: make(chan uint32, 1),
 	}
-	g.box = e.arrive(g.id, true)
 	g.ctx, g.cancel = context.WithCancel(ctx)
 	var pushing context.Context
 	pushing, g.stopPush = context.WithCancel(g.ctx)
@@ -163,7 +184,7 @@ func (g *guest) leave() {
 	g.cancel()
 	g.session.Close()
 	g.sending.Wait()
-	g.arrive(g.id, false)
+	g.depart(g.box)
 }
 
 // obey does what a gateway's command asks for, or returns false if it is not one

@@ -236,8 +236,9 @@ func TestBoxes(t *testing.T) {
 	if n.counts.unroutable.Load() != 1 || len(n.entry.boxes) != 0 {
 		t.Error("a recipient that never came has a box")
 	}
-	b := n.entry.arrive(sphinx.RecipientID{1}, true)
-	n.entry.arrive(sphinx.RecipientID{1}, false)
+	b := n.entry.arrive(sphinx.RecipientID{1})
+	n.entry.arrive(sphinx.RecipientID{1}) // anew, before the old connection has ended
+	n.entry.depart(b)
 	for i := range 12 {
 		n.reply(t, sphinx.RecipientID{1}, byte(i))
 	}
@@ -249,6 +250,12 @@ func TestBoxes(t *testing.T) {
 	} else {
 		drop(p)
 	}
+	now = now.Add(2 * n.period)
+	n.entry.sweep()
+	if len(n.entry.boxes) != 1 {
+		t.Error("a gateway that is connected is forgotten")
+	}
+	n.entry.depart(b)
 	n.entry.sweep()
 	if len(n.entry.boxes) != 1 {
 		t.Error("a gateway that has just gone is forgotten")
@@ -257,5 +264,14 @@ func TestBoxes(t *testing.T) {
 	n.entry.sweep()
 	if len(n.entry.boxes) != 0 || n.entry.replies != 0 {
 		t.Errorf("%d boxes and %d replies are left", len(n.entry.boxes), n.entry.replies)
+	}
+
+	// Names that somebody makes up do not fill the memory.
+	n.maxPeers = 3
+	for i := range 20 {
+		n.entry.depart(n.entry.arrive(sphinx.RecipientID{2, byte(i)}))
+	}
+	if len(n.entry.boxes) != 2*n.maxPeers {
+		t.Errorf("%d boxes for %d gateways", len(n.entry.boxes), n.maxPeers)
 	}
 }
