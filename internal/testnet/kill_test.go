@@ -31,7 +31,7 @@ func TestKills(t *testing.T) {
 func kills(t *testing.T, rounds int) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rounds)*patience+5*time.Minute)
 	defer cancel()
-	n := start(t, testnet.Options{Hold: 10 * time.Second, Expiry: 40})
+	n := start(t, testnet.Options{Hold: 4 * time.Second, Expiry: 40})
 	if err := n.SetSink(sink.Slow); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func kills(t *testing.T, rounds int) {
 		}
 		for instant := time.Now().Add(time.Duration(rng.Int64N(int64(spell)))); ; {
 			for range under - underWay() {
-				submit(t, n, "you@far.example", fmt.Sprintf("kill %d", written), largeText(rng.IntN(90_000)))
+				submit(t, n, "you@far.example", fmt.Sprintf("kill %d", written), largeText(rng.IntN(60_000)))
 				written++
 			}
 			time.Sleep(min(time.Second, max(0, time.Until(instant)))) // some arrive meanwhile
