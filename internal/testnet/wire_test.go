@@ -101,7 +101,7 @@ func (c clock) begins(bursts []tap.Chunk) (start time.Time) {
 		onTime := 0
 		for _, other := range bursts {
 			at := other.At.Sub(b.At)
-			if (at - at.Round(c.slot)).Abs() < jitter && other.Bytes >= c.inSlot*c.size {
+			if (at-at.Round(c.slot)).Abs() < jitter && other.Bytes >= c.inSlot*c.size {
 				onTime++
 			}
 		}
