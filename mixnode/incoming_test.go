@@ -188,7 +188,7 @@ func TestHalfOpen(t *testing.T) {
 			go n.conns.handle(ctx, theirs)
 		}
 		synctest.Wait()
-		if open := len(n.conns.pending); open > strangers {
+		if open := n.conns.shaking(); open > strangers {
 			t.Errorf("%d connections are in their handshake, at most %d may be", open, strangers)
 		}
 		session, err := n.dialIn(ctx, mix)
@@ -199,10 +199,17 @@ func TestHalfOpen(t *testing.T) {
 			t.Error("a neighbour is kept out")
 		}
 		time.Sleep(handshakeTimeout + time.Second)
-		if open := len(n.conns.pending); open != 0 {
+		if open := n.conns.shaking(); open != 0 {
 			t.Errorf("%d silent connections are open after %v", open, handshakeTimeout)
 		}
 		cancel()
 		synctest.Wait()
 	})
+}
+
+// shaking is how many connections are in their handshake.
+func (in *incoming) shaking() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.pending)
 }
