@@ -30,7 +30,7 @@ type keys struct {
 	open    map[uint64]*epochKey // roll's alone
 	givenUp map[uint64]bool      // roll's alone
 
-	current atomic.Pointer[[]*epochKey] // those that packets may be made for now
+	current atomic.Pointer[[]*epochKey] // what packets are made for at present
 }
 
 // keysDir is where, in a node's state directory, its mix keys lie.

@@ -30,8 +30,8 @@ type peer struct {
 // view is what the consensuses of now say about the nodes next to this one.
 type view struct {
 	epoch   uint64
-	current bool                   // there is a consensus for now
-	listed  bool                   // this node is in it, or in the last ones if there is none
+	current bool                   // there is a consensus for this epoch
+	listed  bool                   // it lists this node, or the last ones do if there is none
 	from    map[sphinx.NodeID]peer // who may send packets to this node
 	to      map[sphinx.NodeID]peer // whom it sends packets to
 	known   map[sphinx.NodeID]bool // all nodes
