@@ -273,7 +273,7 @@ func erase(path string) error {
 	if err := os.Remove(path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return config.SyncDir(filepath.Dir(path))
 }
 
 // reasonInfo is the HPKE info of a sealed reason: what it belongs to.

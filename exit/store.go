@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/mail"
 )
 
@@ -114,22 +114,13 @@ func openStore(path string) (*store, error) {
 		return nil
 	})
 	if err == nil {
-		err = syncDir(filepath.Dir(path)) // the file may be new
+		err = config.SyncDir(filepath.Dir(path)) // the file may be new
 	}
 	if err != nil {
 		db.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &store{db: db, broken: make(chan struct{})}, nil
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }
 
 func indexKey(id mail.ParcelID, i int) []byte { return append(id[:], byte(i)) }

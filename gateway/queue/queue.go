@@ -30,6 +30,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 
+	"codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/mail"
 )
 
@@ -137,7 +138,7 @@ func (q *Queue) open(dir string) (err error) {
 	}
 	// That the file exists must be on the disk as well, not only what is in it.
 	for _, d := range []string{dir, filepath.Dir(filepath.Clean(dir))} {
-		if err := syncDir(d); err != nil {
+		if err := config.SyncDirIfPossible(d); err != nil {
 			return advise(err, dir)
 		}
 	}
@@ -184,21 +185,6 @@ func advise(err error, dir string) error {
 		return ErrDamaged
 	}
 	return err
-}
-
-// syncDir makes the names in a directory durable. Some file systems cannot, and say so.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil // a parent that may be passed but not read
-	} else if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
-		return err
-	}
-	return nil
 }
 
 // check reads every page and record once, along the tree and by searching, as all later work does.

@@ -85,16 +85,3 @@ func overwrite(f *os.File) {
 	}
 	_ = f.Sync()
 }
-
-// syncDir makes the names in a directory durable. Some file systems cannot, and say so.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
-		return err
-	}
-	return nil
-}

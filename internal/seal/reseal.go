@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"codeberg.org/sourdine/sourdine/internal/config"
 )
 
 // File is a secret file as Reseal needs it.
@@ -146,7 +148,7 @@ func (s *Sealer) finish(files []File, step func()) error {
 		if err := os.Remove(statePath(s.dir)); err != nil {
 			return err
 		}
-		if err := syncDir(s.dir); err != nil {
+		if err := config.SyncDirIfPossible(s.dir); err != nil {
 			return err
 		}
 	} else {

@@ -317,5 +317,5 @@ func Erase(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return config.SyncDirIfPossible(filepath.Dir(path))
 }

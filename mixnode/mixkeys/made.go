@@ -82,7 +82,7 @@ func (k *Keys) readMade() error {
 	if err := os.Rename(k.madePath(), k.madePath()+damagedSuffix); err != nil {
 		return err
 	}
-	return syncDir(k.dir)
+	return config.SyncDirIfPossible(k.dir)
 }
 
 func parseMade(data []byte) (ranges, error) {

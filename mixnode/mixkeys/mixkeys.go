@@ -78,7 +78,7 @@ func (k *Keys) open() error {
 	if err := os.MkdirAll(k.dir, 0o700); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(filepath.Clean(k.dir))); err != nil {
+	if err := config.SyncDirIfPossible(filepath.Dir(filepath.Clean(k.dir))); err != nil {
 		return err
 	}
 	if err := k.takeLock(); err != nil {
@@ -140,7 +140,7 @@ func (k *Keys) load(epoch uint64) error {
 	if err := os.Rename(path, path+damagedSuffix); err != nil {
 		return err
 	}
-	return syncDir(k.dir)
+	return config.SyncDirIfPossible(k.dir)
 }
 
 // Ensure makes the keys that are missing from epoch now to three after it, and erases those of epochs
@@ -192,7 +192,7 @@ func (k *Keys) remove(now uint64) error {
 		}
 	}
 	if removed {
-		err = errors.Join(err, syncDir(k.dir))
+		err = errors.Join(err, config.SyncDirIfPossible(k.dir))
 	}
 	return err
 }
@@ -382,20 +382,6 @@ func eraseOrRemove(path string, isKey bool) error {
 		return seal.Erase(path)
 	}
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil // a parent that may be passed but not read
-	} else if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
 		return err
 	}
 	return nil

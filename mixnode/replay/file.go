@@ -12,6 +12,8 @@ import (
 
 	"github.com/dchest/siphash"
 	"golang.org/x/sys/unix"
+
+	"codeberg.org/sourdine/sourdine/internal/config"
 )
 
 // ErrDamaged means that a file of tags is not what was written. Its key must be given up.
@@ -91,7 +93,7 @@ func openFile(path string, create int) (_ file, size int64, err error) {
 		if err := f.Sync(); err != nil {
 			return nil, 0, err
 		}
-		if err := syncDir(filepath.Dir(path)); err != nil {
+		if err := config.SyncDir(filepath.Dir(path)); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -100,15 +102,6 @@ func openFile(path string, create int) (_ file, size int64, err error) {
 		return nil, 0, err
 	}
 	return diskFile{f}, info.Size(), nil
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }
 
 type key struct{ k0, k1 uint64 }

@@ -59,6 +59,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"codeberg.org/sourdine/sourdine/internal/config"
 )
 
 // gather is how long a commit waits for more tags after the first one. It bounds the syncs to 20 a
@@ -202,7 +204,7 @@ func (t *Tags) Remove() error {
 	err := os.Remove(t.path) // while the lock is held
 	t.Close()
 	if err == nil {
-		err = syncDir(filepath.Dir(t.path))
+		err = config.SyncDir(filepath.Dir(t.path))
 	}
 	if err != nil {
 		return fmt.Errorf("removing replay tags: %w", err)
