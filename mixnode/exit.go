@@ -2,12 +2,10 @@ package mixnode
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -27,9 +25,12 @@ const (
 	echoCapability = "echo"
 	echoEndpoint   = "+echo"
 
-	// requestsWaiting is how many requests may wait for the handler. What comes
-	// when there are more is lost, as on a line, and sent again by its gateway.
+	// requestsWaiting is how many requests may wait for the handler, and
+	// requestsGiven how many are remembered that it was given and has not answered:
+	// some it never does. What is beyond is lost, as on a line, and sent again by its
+	// gateway.
 	requestsWaiting = 1024
+	requestsGiven   = 1024
 )
 
 // exit is what an exit is besides a node: it gives what arrives to its handler,
@@ -41,21 +42,21 @@ type exit struct {
 	office  sphinx.RecipientID
 	out     chan *request // to the handler
 
-	mu      sync.Mutex
-	last    uint64
-	waiting map[uint64]*request // given to the handler
+	mu     sync.Mutex
+	given  map[uint64]*request // to the handler, by their numbers
+	oldest uint64              // every request before it was answered or forgotten
+	next   uint64              // request's number
 }
 
 // request is what arrived for the handler.
 type request struct {
-	id      uint64
 	arrived time.Time
 	block   []byte // the reply block
 	payload []byte
 }
 
 func newExit(n *node, h *Handler) *exit {
-	e := &exit{n: n, handler: h, out: make(chan *request, requestsWaiting), waiting: map[uint64]*request{}}
+	e := &exit{n: n, handler: h, out: make(chan *request, requestsWaiting), given: map[uint64]*request{}}
 	copy(e.echo[:], echoEndpoint)
 	copy(e.office[:], directory.Endpoint)
 	return e
@@ -159,7 +160,7 @@ var errHandlerEnded = errors.New("the exit's handler ended, so the node ends too
 // start starts the handler's process, and returns the socket that it listens on.
 func (h *Handler) start() (*exec.Cmd, string, error) {
 	cmd := exec.Command(h.Command, "-p", h.Argument)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = h.Log
 	// Its standard output is not read: the socket's path is known.
 	if err := cmd.Start(); err != nil {
 		return nil, "", fmt.Errorf("starting the exit's handler: %w", err)
@@ -194,33 +195,39 @@ func (e *exit) write(conn io.Writer, over <-chan struct{}) {
 		case <-over:
 			return
 		case r := <-e.out:
-			e.mu.Lock()
-			e.last++
-			r.id = e.last
-			e.waiting[r.id] = r
-			e.forget(r.arrived)
-			e.mu.Unlock()
-			// The reply block stays here: what stands in its place only says that there is one.
-			block := binary.BigEndian.AppendUint64(nil, r.id)
-			if encode.Encode(&cborplugin.Request{RequestAt: r.arrived, ID: r.id, Payload: r.payload, SURB: block}) != nil {
+			id, payload := e.number(r)
+			if encode.Encode(&cborplugin.Request{RequestAt: r.arrived, ID: id, Payload: payload, SURB: isBlock}) != nil {
 				return // read sees it, too
 			}
-			r.payload = nil
 		}
 	}
 }
 
-// forget drops the oldest requests that the handler has not answered. It is called
-// under mu.
-func (e *exit) forget(now time.Time) {
-	if len(e.waiting) <= requestsWaiting {
-		return
+// isBlock stands in the place of a reply block, which stays with the node, and says
+// that there is one.
+var isBlock = []byte{1}
+
+// number gives a request its number, and remembers it without its payload.
+func (e *exit) number(r *request) (id uint64, payload []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	id, payload = e.next, r.payload
+	e.next++
+	r.payload = nil
+	e.given[id] = r
+	for ; e.next-e.oldest > requestsGiven; e.oldest++ {
+		delete(e.given, e.oldest)
 	}
-	for id, r := range e.waiting {
-		if now.Sub(r.arrived) > e.n.period {
-			delete(e.waiting, id)
-		}
-	}
+	return id, payload
+}
+
+// answered takes out the request with a number; nil if there is none any more.
+func (e *exit) answered(id uint64) *request {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.given[id]
+	delete(e.given, id)
+	return r
 }
 
 // read takes answers from the handler until the connection ends.
@@ -231,11 +238,7 @@ func (e *exit) read(conn io.Reader) error {
 		if err := decode.Decode(&answer); err != nil {
 			return err
 		}
-		e.mu.Lock()
-		r := e.waiting[answer.ID]
-		delete(e.waiting, answer.ID)
-		e.mu.Unlock()
-		if r != nil {
+		if r := e.answered(answer.ID); r != nil {
 			e.answer(r, answer.Payload)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -15,15 +14,17 @@ import (
 	"github.com/fxamacker/cbor/v2"
 	"github.com/katzenpost/katzenpost/server/cborplugin"
 	"golang.org/x/sys/unix"
+
+	"codeberg.org/sourdine/sourdine/internal/control"
 )
 
 // Handler is the program that does an exit's work. The node starts it as
 //
 //	Command -p Argument
 //
-// with two sockets in Dir: over one the engine speaks its plugin protocol
-// (server/cborplugin), the other carries the handler's log and tells each side
-// whether the other still lives.
+// with two sockets in Dir: over one the node speaks Katzenpost's plugin protocol
+// (server/cborplugin), so that the handler also serves a stock node; the other
+// carries the handler's log and tells each side whether the other still lives.
 type Handler struct {
 	Command   string
 	Argument  string
@@ -43,7 +44,7 @@ const (
 const stopTimeout = 25 * time.Second
 
 // startTimeout bounds how long a handler may take to come up, and how long it
-// waits for its node. The engine loses patience with it after 40 seconds, and
+// waits for its node. A stock node loses patience with it after 40 seconds, and
 // panics.
 const startTimeout = 30 * time.Second
 
@@ -55,10 +56,10 @@ type watch struct {
 }
 
 func (h *Handler) listen() (*watch, error) {
-	if err := checkSocket(filepath.Join(h.Dir, requestSocket)); err != nil {
+	if err := control.CheckPath(filepath.Join(h.Dir, requestSocket)); err != nil {
 		return nil, err // the handler's, said before it is started
 	}
-	l, err := listenUnix(filepath.Join(h.Dir, lifeSocket))
+	l, err := control.ListenUnix(filepath.Join(h.Dir, lifeSocket))
 	if err != nil {
 		return nil, err
 	}
@@ -92,19 +93,11 @@ func (h *Handler) listen() (*watch, error) {
 	return w, nil
 }
 
-// gone is closed when the handler has ended; for a node without one, never.
-func (w *watch) gone() <-chan struct{} {
-	if w == nil {
-		return nil
-	}
-	return w.ended
-}
+// gone is closed when the handler has ended.
+func (w *watch) gone() <-chan struct{} { return w.ended }
 
-// stop ends the handler, if there is one, and waits for it.
+// stop ends the handler and waits for it.
 func (w *watch) stop() error {
-	if w == nil {
-		return nil
-	}
 	close(w.leaving)
 	select {
 	case <-w.ended:
@@ -115,27 +108,6 @@ func (w *watch) stop() error {
 }
 
 func (w *watch) close() { w.listener.Close() }
-
-// longestSocket is how long a socket's path may be (unix(7): 108 bytes with the
-// zero behind it; BSD and macOS have 104).
-const longestSocket = 103
-
-func checkSocket(path string) error {
-	if len(path) > longestSocket {
-		return fmt.Errorf("%s: the path has %d bytes, and a socket's at most %d; choose a state directory with a shorter one", path, len(path), longestSocket)
-	}
-	return nil
-}
-
-func listenUnix(path string) (*net.UnixListener, error) {
-	if err := checkSocket(path); err != nil {
-		return nil, err
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-}
 
 // Node is the node that started this process, seen from its handler. What is
 // written to it comes out as the node's own log.
@@ -156,7 +128,7 @@ func DialNode(dir string) (*Node, error) {
 
 // TakeStderr makes what this process writes to its standard error come out as the
 // node's log: panics and the race detector's reports, which are written there and
-// nowhere else. The engine would throw them away. It takes the handler for gone
+// nowhere else. A stock node would throw them away. It takes the handler for gone
 // when the pipe it gave us is closed, so that stays open until the process ends.
 func (n *Node) TakeStderr() error {
 	raw, err := n.life.SyscallConn()
@@ -197,7 +169,7 @@ func (n *Node) Serve(ctx context.Context, handle func(request []byte) []byte) er
 	}()
 
 	path := filepath.Join(n.dir, requestSocket)
-	l, err := listenUnix(path)
+	l, err := control.ListenUnix(path)
 	if err != nil {
 		return err
 	}

@@ -23,9 +23,8 @@ type epochKey struct {
 // keys are the node's mix keys, each with its replay tags. A key whose tags are
 // lost is given up: nobody knows what it has seen.
 type keys struct {
-	store  *mixkeys.Keys
-	sealer *seal.Sealer
-	wake   chan<- struct{}
+	store *mixkeys.Keys
+	wake  chan<- struct{}
 
 	open    map[uint64]*epochKey // roll's alone
 	givenUp map[uint64]bool      // roll's alone
@@ -39,7 +38,7 @@ const keysDir = "mixkeys"
 // openKeys opens the mix keys below a node's state directory. wake is told when
 // replay tags have come to disk.
 func openKeys(state string, g *sphinx.Geometry, sealer *seal.Sealer, wake chan<- struct{}) (*keys, error) {
-	k := &keys{sealer: sealer, wake: wake, open: map[uint64]*epochKey{}, givenUp: map[uint64]bool{}}
+	k := &keys{wake: wake, open: map[uint64]*epochKey{}, givenUp: map[uint64]bool{}}
 	k.current.Store(&[]*epochKey{})
 	var err error
 	k.store, err = mixkeys.Open(filepath.Join(state, keysDir), g, sealer, k.prepare)

@@ -182,8 +182,8 @@ func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger
 
 // run runs the node's parts until ctx ends or one of them fails.
 func (n *node) run(ctx context.Context, l net.Listener) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	n.running = ctx
 	n.view.Store(look(n.id, n.docs, n.now(), n.period))
 	answer, err := control.Listen(filepath.Join(n.cfg.State, controlSocket), control.Answers{"status": n.status})
@@ -192,11 +192,17 @@ func (n *node) run(ctx context.Context, l net.Listener) error {
 	}
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 
-	var parts, workers sync.WaitGroup
+	// The first part that fails ends the others, and says why the node ended.
+	var (
+		parts, workers sync.WaitGroup
+		first          sync.Once
+		failed         error
+	)
 	part := func(run func() error) {
 		parts.Go(func() {
 			if err := run(); err != nil {
-				cancel(err)
+				first.Do(func() { failed = err })
+				cancel()
 			}
 		})
 	}
@@ -226,8 +232,5 @@ func (n *node) run(ctx context.Context, l net.Listener) error {
 	close(n.incoming)
 	workers.Wait()
 	n.mixer.empty()
-	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
+	return failed
 }

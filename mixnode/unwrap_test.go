@@ -22,13 +22,8 @@ func standalone(t *testing.T, role directory.Role) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	sealer, err := seal.Open(seal.Plain, dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	n := &node{
-		cfg: &Config{Role: role, Name: "node", State: dir}, log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		cfg: &Config{Role: role, Name: "node", State: t.TempDir()}, log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		now: time.Now, period: time.Hour, sphinx: sphinx.New(g), frames: link.NewFrames(g),
 		network:  &directory.Network{Parameters: directory.DefaultParameters()},
 		maxPeers: 100, maxReplies: 100,
@@ -42,14 +37,24 @@ func standalone(t *testing.T, role directory.Role) *node {
 		n.exit = newExit(n, &Handler{})
 		n.terminal = n.exit.take
 	}
-	if n.keys, err = openKeys(dir, g, sealer, n.mixer.poke); err != nil {
-		t.Fatal(err)
-	}
+	n.openKeys(t)
 	t.Cleanup(func() { n.keys.close() })
-	n.keys.roll(n.epoch())
 	n.view.Store(&view{to: map[sphinx.NodeID]peer{there: {}}, slot: time.Second})
 	n.mixer.serve(n.view.Load().to)
 	return n
+}
+
+// openKeys gives the node the keys in its directory, as a start does.
+func (n *node) openKeys(t *testing.T) {
+	t.Helper()
+	sealer, err := seal.Open(seal.Plain, n.cfg.State, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.keys, err = openKeys(n.cfg.State, n.sphinx.Geometry(), sealer, n.mixer.poke); err != nil {
+		t.Fatal(err)
+	}
+	_ = n.keys.roll(n.epoch()) // what it cannot do is the tests' to see
 }
 
 func (n *node) epoch() uint64 { return directory.EpochAt(n.now(), n.period) }
@@ -188,14 +193,7 @@ func TestRestart(t *testing.T) {
 	if err := n.keys.close(); err != nil {
 		t.Fatal(err)
 	}
-	sealer, err := seal.Open(seal.Plain, n.cfg.State, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n.keys, err = openKeys(n.cfg.State, n.sphinx.Geometry(), sealer, n.mixer.poke); err != nil {
-		t.Fatal(err)
-	}
-	n.keys.roll(epoch)
+	n.openKeys(t)
 	n.give(t, seen, false)
 	if n.counts.replayed.Load() != 1 {
 		t.Error("a packet from before the restart was taken again")
@@ -215,14 +213,7 @@ func TestLostTags(t *testing.T) {
 		t.Fatal(err)
 	}
 	spoil(t, n.keys.store.TagsPath(epoch))
-	sealer, err := seal.Open(seal.Plain, n.cfg.State, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n.keys, err = openKeys(n.cfg.State, n.sphinx.Geometry(), sealer, n.mixer.poke); err != nil {
-		t.Fatal(err)
-	}
-	n.keys.roll(epoch)
+	n.openKeys(t)
 	n.give(t, raw, false)
 	if n.counts.damaged.Load() != 1 || n.keys.public(epoch) != nil {
 		t.Error("a key without its tags is in use")

@@ -22,25 +22,43 @@ import (
 // behind it; BSD and macOS have 104).
 const longest = 103
 
-// Answers are what may be asked, by name.
-type Answers map[string]func() (any, error)
-
-// Listen binds the socket at path, over one that an earlier run left, and returns
-// what answers until ctx ends. The caller knows that nobody else runs there.
-func Listen(path string, answers Answers) (serve func(context.Context) error, err error) {
+// CheckPath refuses a path that no socket can have.
+func CheckPath(path string) error {
 	if len(path) > longest {
-		return nil, fmt.Errorf("%s: the path has %d bytes, and a socket's at most %d; choose a directory with a shorter one", path, len(path), longest)
+		return fmt.Errorf("%s: the path has %d bytes, and a socket's at most %d; choose a directory with a shorter one", path, len(path), longest)
+	}
+	return nil
+}
+
+// ListenUnix binds a socket for this process's user alone, over one that an earlier
+// run left: the caller knows that nobody else runs there.
+func ListenUnix(path string) (*net.UnixListener, error) {
+	if err := CheckPath(path); err != nil {
+		return nil, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	l, err := net.Listen("unix", path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, err
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		l.Close()
 		return nil, err
+	}
+	return l, nil
+}
+
+// Answers are what may be asked, by name.
+type Answers map[string]func() (any, error)
+
+// Listen binds the socket at path, as ListenUnix does, and returns what answers
+// until ctx ends.
+func Listen(path string, answers Answers) (serve func(context.Context) error, err error) {
+	l, err := ListenUnix(path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	mux := http.NewServeMux()
 	for name, get := range answers {
