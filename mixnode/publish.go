@@ -32,6 +32,9 @@ const (
 	askAgain     = 1.0 / 16
 )
 
+// fetchTimeout is how long a consensus is waited for at least.
+const fetchTimeout = 2500 * time.Millisecond
+
 // authorities is how the node talks to the authorities.
 type authorities interface {
 	// post publishes a descriptor for an epoch at all authorities, and again where
@@ -88,6 +91,10 @@ func (n *node) follow(ctx context.Context) error {
 		} else {
 			n.said("keys")
 		}
+		// The consensus first: an authority that is away may hold up the publishing for
+		// as long as descriptors are taken.
+		n.refresh()
+		n.fetchMissing(ctx, epoch, !now.Before(begins.Add(part(n.period, votedAt))))
 		n.refresh()
 		if until := begins.Add(part(n.period, publishUntil)); published <= epoch && now.Before(until) {
 			if err := n.publish(ctx, epoch+1, until); err != nil {
@@ -97,8 +104,6 @@ func (n *node) follow(ctx context.Context) error {
 				n.said("publishing")
 			}
 		}
-		n.fetchMissing(ctx, epoch, !n.now().Before(begins.Add(part(n.period, votedAt))))
-		n.refresh()
 		if n.entry != nil {
 			n.entry.sweep()
 		}
@@ -193,12 +198,12 @@ func (n *node) fetchMissing(ctx context.Context, epoch uint64, next bool) {
 		if n.docs[e] != nil {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, n.period/4)
+		ctx, cancel := context.WithTimeout(ctx, max(part(n.period, askAgain), fetchTimeout))
 		raw, err := n.authorities.fetch(ctx, e)
 		cancel()
 		if err != nil {
 			if e == epoch {
-				n.say("fetching", "the authorities have no consensus for this epoch; the node goes on with its last one for two epochs", errNoConsensus)
+				n.say("fetching", n.without(), errNoConsensus)
 			}
 			continue
 		}
@@ -210,6 +215,14 @@ func (n *node) fetchMissing(ctx context.Context, epoch uint64, next bool) {
 		n.said("fetching")
 		n.keep(v)
 	}
+}
+
+// without says what it means that there is no consensus.
+func (n *node) without() string {
+	if len(n.docs) == 0 {
+		return "the authorities have no consensus for this epoch; the node waits for one"
+	}
+	return "the authorities have no consensus for this epoch; the node goes on with its last one for two epochs"
 }
 
 var errNoConsensus = errors.New("none was voted, or no authority answers")

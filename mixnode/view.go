@@ -22,14 +22,12 @@ const early = 1.0 / 8
 
 // peer is a node next to this one.
 type peer struct {
-	name      string
 	link      kem.PublicKey
 	addresses []string
 }
 
 // view is what the consensuses of now say about the nodes next to this one.
 type view struct {
-	epoch   uint64
 	current bool                   // there is a consensus for this epoch
 	listed  bool                   // it lists this node, or the last ones do if there is none
 	from    map[sphinx.NodeID]peer // who may send packets to this node
@@ -45,7 +43,7 @@ type view struct {
 // alone.
 func look(self sphinx.NodeID, docs map[uint64]*directory.View, at time.Time, period time.Duration) *view {
 	now := directory.EpochAt(at, period)
-	v := &view{epoch: now, from: map[sphinx.NodeID]peer{}, to: map[sphinx.NodeID]peer{}, known: map[sphinx.NodeID]bool{}}
+	v := &view{from: map[sphinx.NodeID]peer{}, to: map[sphinx.NodeID]peer{}, known: map[sphinx.NodeID]bool{}}
 	newest := now
 	if left := directory.EpochStart(now+1, period).Sub(at); left < time.Duration(early*float64(period)) {
 		newest++
@@ -78,7 +76,7 @@ func look(self sphinx.NodeID, docs map[uint64]*directory.View, at time.Time, per
 				if _, newer := part.into[node.ID]; newer || gone || node.Link == nil {
 					continue
 				}
-				part.into[node.ID] = peer{node.Name, node.Link, node.Addresses}
+				part.into[node.ID] = peer{node.Link, node.Addresses}
 			}
 		}
 	}
