@@ -96,7 +96,7 @@ func (n *node) follow(ctx context.Context) error {
 		n.refresh()
 		n.fetchMissing(ctx, epoch, !now.Before(begins.Add(part(n.period, votedAt))))
 		n.refresh()
-		if until := begins.Add(part(n.period, publishUntil)); published <= epoch && now.Before(until) {
+		if until := begins.Add(part(n.period, publishUntil)); published <= epoch && n.now().Before(until) {
 			if err := n.publish(ctx, epoch+1, until); err != nil {
 				n.say("publishing", "the authorities did not take this node's descriptor; it tries again", err)
 			} else {
