@@ -501,7 +501,7 @@ func TestTroubleIsToldByTheClock(t *testing.T) {
 		time.Sleep(firstTell + 2*lookInterval) // nothing to tell yet
 		d.post(d.seal(d.parcel(100, ana)))
 		time.Sleep(tellInterval - 3*lookInterval)
-		if d.server.sessions == 0 || d.log.Len() != 0 {
+		if d.server.sessions == 0 || d.log.String() != "" {
 			t.Errorf("after %d sessions the log says %q", d.server.sessions, d.log)
 		}
 		time.Sleep(3 * lookInterval)

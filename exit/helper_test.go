@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,7 +41,7 @@ type desk struct {
 	t      *testing.T
 	cfg    Config
 	server *server
-	log    *bytes.Buffer
+	log    *logBook
 	reader *bolt.Tx // held while the disk is full
 }
 
@@ -55,7 +56,7 @@ func atDesk(t *testing.T, change func(*Config), test func(d *desk)) {
 		if _, err := InitKeys(cfg.Dir); err != nil {
 			t.Fatal(err)
 		}
-		d := &desk{t: t, cfg: cfg, log: new(bytes.Buffer), server: newServer()}
+		d := &desk{t: t, cfg: cfg, log: new(logBook), server: newServer()}
 		defer d.server.close()
 		d.open()
 		defer func() { d.Close() }()
@@ -432,4 +433,22 @@ func keyFiles(t *testing.T, dir string) []string {
 		t.Fatal(err)
 	}
 	return names
+}
+
+// logBook is a log that can be read while it is written.
+type logBook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logBook) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *logBook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

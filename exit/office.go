@@ -247,13 +247,6 @@ func (o *Office) Handle(request []byte) []byte {
 		o.unwritten(err) // today's key, made yesterday, is announced all the same
 	}
 	answer, err := reply.Marshal(len(request))
-	if err != nil {
-		// Many reasons can be too long for a small packet. The outcomes matter more.
-		for i := range reply.Results {
-			reply.Results[i].Reason = ""
-		}
-		answer, err = reply.Marshal(len(request))
-	}
 	if err != nil { // only in a request too short to be a packet's
 		o.count(Counts{Garbage: 1})
 		return nil

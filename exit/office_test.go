@@ -458,7 +458,7 @@ func TestNothingReadableOnDisk(t *testing.T) {
 				}
 			}
 			for _, mark := range append(marks, string(s.ID[:]), string(s.Key[:])) {
-				if how := found(d.log.Bytes(), mark); how != "" {
+				if how := found([]byte(d.log.String()), mark); how != "" {
 					t.Errorf("%s: the log holds a mark as %s", when, how)
 				}
 			}
@@ -501,25 +501,32 @@ func found(b []byte, word string) string {
 }
 
 // TestLongReply asks about more refusals than a small packet has room for: their
-// outcomes are told without the reasons.
+// outcomes are told with what there is room for of the reasons.
 func TestLongReply(t *testing.T) {
 	atDesk(t, nil, func(d *desk) {
 		text := strings.Repeat("no ", 60)
 		d.server.set(func(s *server) { s.onRcpt = func(string) error { return withText(550, text) } })
 		var to []mail.Address
-		var want []mail.Result
 		for i := range 10 {
 			to = append(to, mail.Address(fmt.Sprintf("user%d@one.example", i)))
-			want = append(want, mail.Result{Outcome: mail.Failed})
 		}
+		reason := mail.CleanReason("550 5.1.1 " + text)
 		s := d.seal(d.parcel(100, to...))
 		d.post(s)
 		d.runFor(50 * time.Hour)
-		d.wantState(d.ask(s), mail.StateDone, want...)
+		long := d.ask(s)
+		if long.State != mail.StateDone || len(long.Results) != len(to) {
+			t.Fatalf("state %d with %d results", long.State, len(long.Results))
+		}
+		for _, r := range long.Results {
+			if r.Outcome != mail.Failed || len(r.Reason) >= len(reason) || !strings.HasPrefix(reason, r.Reason) || !strings.HasPrefix(r.Reason, "550 5.1.1") {
+				t.Errorf("a result is %+v", r)
+			}
+		}
 		short := d.seal(d.parcel(100, ana))
 		d.post(short)
 		d.runFor(50 * time.Hour)
-		d.wantState(d.ask(short), mail.StateDone, mail.Result{Outcome: mail.Failed, Reason: mail.CleanReason("550 5.1.1 " + text)})
+		d.wantState(d.ask(short), mail.StateDone, mail.Result{Outcome: mail.Failed, Reason: reason})
 	})
 }
 
