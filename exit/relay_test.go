@@ -215,15 +215,7 @@ func TestBeginFails(t *testing.T) {
 			}
 		}
 	}()
-	r, err := newRelay(Relay{Address: "relay.example:25", TLS: "none"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.dial = func(context.Context, string, string) (net.Conn, error) { return near, nil }
-	s, err := r.open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := sessionOver(t, near)
 	stop := errors.New("stop")
 	message := strings.Repeat("0123456789\r\n", 1000)
 	if _, err := s.send("a@b.example", ana, []byte(message), func() error { return stop }); !errors.Is(err, stop) {
@@ -303,15 +295,7 @@ func TestAnswerAtEachStage(t *testing.T) {
 					}
 				}
 			}()
-			r, err := newRelay(Relay{Address: "relay.example:25", TLS: "none"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.dial = func(context.Context, string, string) (net.Conn, error) { return near, nil }
-			s, err := r.open(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			s := sessionOver(t, near)
 			begun := false
 			v, err := s.send("a@b.example", ana, []byte("Subject: a\r\n\r\nb\r\n"), func() error { begun = true; return nil })
 			if err != nil || v != test.want || begun != (test.stage == "end") {
@@ -335,15 +319,7 @@ func TestStalledMessage(t *testing.T) {
 				far.Read(b)
 			}
 		}()
-		r, err := newRelay(Relay{Address: "relay.example:25", TLS: "none"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.dial = func(context.Context, string, string) (net.Conn, error) { return near, nil }
-		s, err := r.open(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := sessionOver(t, near)
 		begin := time.Now()
 		v, err := s.send("a@b.example", ana, make([]byte, 100_000), func() error { return errors.New("too early") })
 		if err != nil || v.outcome != mail.Waiting || v.doubt || time.Since(begin) != answerTimeout {
@@ -390,4 +366,19 @@ func TestRealTime(t *testing.T) {
 	stop() // waits for the transaction
 	d.wantLetters("anonymous@exit.example", p)
 	d.wantState(d.ask(sealed), mail.StateDone, mail.Result{Outcome: mail.Delivered})
+}
+
+// sessionOver is a session with the mail server at the other end of a connection.
+func sessionOver(t *testing.T, near net.Conn) *session {
+	t.Helper()
+	r, err := newRelay(Relay{Address: "relay.example:25", TLS: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.dial = func(context.Context, string, string) (net.Conn, error) { return near, nil }
+	s, err := r.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
