@@ -119,8 +119,8 @@ func TestRecipients(t *testing.T) {
 				}
 			}
 		}
-		if d.server.sessions != 3 {
-			t.Errorf("%d sessions, want 3", d.server.sessions)
+		if d.server.visits() != 3 {
+			t.Errorf("%d sessions, want 3", d.server.visits())
 		}
 	})
 }
@@ -259,7 +259,7 @@ func TestExpiryWhileClosed(t *testing.T) {
 		d.attempt(t.Context(), job{id: s.ID})
 		d.runFor(time.Hour)
 		d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Expired})
-		if d.server.sessions != 0 {
+		if d.server.visits() != 0 {
 			t.Error("the server was called for an expired mail")
 		}
 	})
@@ -277,8 +277,8 @@ func TestExpiryInTransaction(t *testing.T) {
 		d.server.set(func(s *server) { s.onRcpt = func(string) error { time.Sleep(2 * time.Minute); return nil } })
 		d.runFor(time.Hour)
 		d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Expired})
-		if n := len(d.server.received()); n != 0 || d.server.sessions != 1 {
-			t.Errorf("%d messages delivered in %d sessions", n, d.server.sessions)
+		if n := len(d.server.received()); n != 0 || d.server.visits() != 1 {
+			t.Errorf("%d messages delivered in %d sessions", n, d.server.visits())
 		}
 	})
 }
@@ -310,8 +310,8 @@ func TestExpiryBeforeTheAnswer(t *testing.T) {
 				d.wantState(d.ask(s), mail.StateDone, test.want)
 				time.Sleep(time.Hour)
 				stop()
-				if d.server.sessions != 1 {
-					t.Errorf("%d sessions", d.server.sessions)
+				if d.server.visits() != 1 {
+					t.Errorf("%d sessions", d.server.visits())
 				}
 			})
 		})
@@ -475,8 +475,8 @@ func TestDiskFullAtTheAnswer(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(24 * time.Hour)
-		if d.server.sessions != 1 || d.Counts().Delivered != 0 {
-			t.Errorf("%d sessions, counts %+v", d.server.sessions, d.Counts())
+		if d.server.visits() != 1 || d.Counts().Delivered != 0 {
+			t.Errorf("%d sessions, counts %+v", d.server.visits(), d.Counts())
 		}
 		if !strings.Contains(d.log.String(), "writing to disk") {
 			t.Error("the operator was not told")
@@ -501,8 +501,8 @@ func TestTroubleIsToldByTheClock(t *testing.T) {
 		time.Sleep(firstTell + 2*lookInterval) // nothing to tell yet
 		d.post(d.seal(d.parcel(100, ana)))
 		time.Sleep(tellInterval - 3*lookInterval)
-		if d.server.sessions == 0 || d.log.String() != "" {
-			t.Errorf("after %d sessions the log says %q", d.server.sessions, d.log)
+		if d.server.visits() == 0 || d.log.String() != "" {
+			t.Errorf("after %d sessions the log says %q", d.server.visits(), d.log)
 		}
 		time.Sleep(3 * lookInterval)
 		if !strings.Contains(d.log.String(), "using the mail server") {
@@ -625,8 +625,8 @@ func TestExpiryBetweenLooks(t *testing.T) {
 		time.Sleep(time.Until(epochStart(p.Expires+1)) + time.Second)
 		d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Expired}, mail.Result{Outcome: mail.Expired})
 		d.runFor(2000 * time.Hour)
-		if d.server.sessions != 0 {
-			t.Errorf("%d sessions after the expiry", d.server.sessions)
+		if d.server.visits() != 0 {
+			t.Errorf("%d sessions after the expiry", d.server.visits())
 		}
 	})
 }

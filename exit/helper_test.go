@@ -309,6 +309,13 @@ func (s *server) close() {
 	<-s.ended
 }
 
+// visits is how many connections were made to it.
+func (s *server) visits() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions
+}
+
 func (s *server) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	s.mu.Lock()
 	s.sessions++
