@@ -31,6 +31,9 @@ const (
 	// gateway.
 	requestsWaiting = 1024
 	requestsGiven   = 1024
+
+	// lastWords is how long a handler may still log that takes no requests any more.
+	lastWords = 5 * time.Second
 )
 
 // exit is what an exit is besides a node: it gives what arrives to its handler,
@@ -151,6 +154,11 @@ func (e *exit) run(ctx context.Context, started chan<- struct{}) error {
 	writing.Wait()
 	if ctx.Err() != nil {
 		return w.stop()
+	}
+	// It is heard out: how it ended is in its last words.
+	select {
+	case <-w.gone():
+	case <-time.After(lastWords):
 	}
 	return fmt.Errorf("%w: %w", errHandlerEnded, err)
 }
