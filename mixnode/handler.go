@@ -2,7 +2,6 @@ package mixnode
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/katzenpost/katzenpost/server/cborplugin"
-	"golang.org/x/sys/unix"
 
 	"codeberg.org/sourdine/sourdine/internal/control"
 )
@@ -24,7 +22,9 @@ import (
 //
 // with two sockets in Dir: over one the node speaks Katzenpost's plugin protocol
 // (server/cborplugin), so that the handler also serves a stock node; the other
-// carries the handler's log and tells each side whether the other still lives.
+// carries the handler's log and tells each side whether the other still lives. What
+// the handler writes to its standard error, as the Go runtime does of a panic, comes
+// out in Log as well.
 type Handler struct {
 	Command   string
 	Argument  string
@@ -113,7 +113,7 @@ func (w *watch) close() { w.listener.Close() }
 // written to it comes out as the node's own log.
 type Node struct {
 	dir  string
-	life *net.UnixConn
+	life net.Conn
 	late atomic.Uint64
 }
 
@@ -123,34 +123,13 @@ func DialNode(dir string) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reaching the node that started this process: %w", err)
 	}
-	return &Node{dir: dir, life: life.(*net.UnixConn)}, nil
-}
-
-// TakeStderr makes what this process writes to its standard error come out as the
-// node's log: panics and the race detector's reports, which are written there and
-// nowhere else. A stock node would throw them away. It takes the handler for gone
-// when the pipe it gave us is closed, so that stays open until the process ends.
-func (n *Node) TakeStderr() error {
-	raw, err := n.life.SyscallConn()
-	if err != nil {
-		return err
-	}
-	const stderr = 2
-	if _, err := unix.FcntlInt(stderr, unix.F_DUPFD_CLOEXEC, stderr+1); err != nil {
-		return fmt.Errorf("keeping standard error: %w", err)
-	}
-	failed := raw.Control(func(fd uintptr) { err = unix.Dup3(int(fd), stderr, 0) })
-	if err = errors.Join(failed, err); err != nil {
-		return fmt.Errorf("replacing standard error: %w", err)
-	}
-	return nil
+	return &Node{dir: dir, life: life}, nil
 }
 
 // Write hands a line to the node's log.
 func (n *Node) Write(line []byte) (int, error) { return n.life.Write(line) }
 
-// Close tells the node that its handler has ended; after TakeStderr, the end of
-// the process does.
+// Close tells the node that its handler has ended.
 func (n *Node) Close() error { return n.life.Close() }
 
 // Late is how many answers left later than they should, which tells whoever

@@ -77,9 +77,6 @@ func runPostOffice(ctx context.Context, path string) error {
 		return err
 	}
 	defer node.Close()
-	if err := node.TakeStderr(); err != nil {
-		return err
-	}
 	log := slog.New(slog.NewTextHandler(node, nil)).With("part", "post office")
 	err = serveMail(ctx, f, n, node, log)
 	if err != nil {
