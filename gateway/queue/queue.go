@@ -99,6 +99,7 @@ var (
 	mailsBucket  = []byte("mails")  // parcel id → record
 	sealedBucket = []byte("sealed") // parcel id → sealed parcel, framed like a record
 	tagsBucket   = []byte("tags")   // tag → parcel id
+	spareBucket  = []byte("spare")  // see keepSpare
 )
 
 // Open opens the queue of a gateway's directory, or makes directory and queue. One process at a time
@@ -154,7 +155,7 @@ func (q *Queue) open(dir string) (err error) {
 				return err
 			}
 		}
-		return nil
+		return keepSpare(tx)
 	})
 }
 
@@ -234,6 +235,9 @@ func check(tx *bolt.Tx, path string) error {
 	if parcels != 0 || named != mails {
 		return ErrDamaged
 	}
+	if err := checkSpare(tx); err != nil {
+		return err
+	}
 	return checkPages(tx)
 }
 
@@ -294,7 +298,8 @@ func (q *Queue) Put(m Mail, sealed []byte) (existing mail.ParcelID, again bool, 
 		return errors.Join(
 			tx.Bucket(mailsBucket).Put(m.ID[:], record),
 			tx.Bucket(sealedBucket).Put(m.ID[:], frame(m.ID, sealed)),
-			tx.Bucket(tagsBucket).Put(m.Tag[:], m.ID[:]))
+			tx.Bucket(tagsBucket).Put(m.Tag[:], m.ID[:]),
+			keepSpare(tx))
 	})
 	if err != nil {
 		return mail.ParcelID{}, false, fmt.Errorf("storing a mail: %w", err)
@@ -363,7 +368,7 @@ func (q *Queue) Data(id mail.ParcelID) (sealed []byte, err error) {
 // dropped, for good, once the exit is responsible or the mail is final or unknown. Nothing is written when f changes
 // nothing. f must not call the queue.
 func (q *Queue) Update(id mail.ParcelID, f func(*Mail)) error {
-	err := q.change(func(tx *bolt.Tx) error {
+	err := q.note(func(tx *bolt.Tx) error {
 		old := tx.Bucket(mailsBucket).Get(id[:])
 		if old == nil {
 			return ErrNotFound
@@ -425,7 +430,7 @@ func (q *Queue) ForgetBefore(epoch uint64) (int, error) {
 }
 
 func (q *Queue) forget(which func(*Mail) bool) (n int, err error) {
-	err = q.change(func(tx *bolt.Tx) error {
+	err = q.note(func(tx *bolt.Tx) error {
 		var gone []Mail
 		if err := each(tx, func(m *Mail) error {
 			if which(m) {
@@ -513,6 +518,62 @@ func (q *Queue) change(f func(*bolt.Tx) error) error {
 	}
 	q.failed.Store(true)
 	return fmt.Errorf("%w (%w)", ErrFailed, err)
+}
+
+// note is change for what must be possible on a full disk, too: how a mail fares, and forgetting it. Pages
+// are written anew before the old ones are free, so it gives the spare ones up if it has to.
+func (q *Queue) note(f func(*bolt.Tx) error) error {
+	err := q.change(f)
+	if !errors.Is(err, ErrFull) || q.change(dropSpare) != nil {
+		return err
+	}
+	return q.change(f)
+}
+
+// sparePages is how many pages are kept for note. It changes a path of a few pages in each bucket.
+const sparePages = 16
+
+// keepSpare fills spare pages where there are none. The disk's free space does not show a quota, so without
+// them a file that cannot grow could not shrink either; and Put stores no mail without them.
+func keepSpare(tx *bolt.Tx) error {
+	b, err := tx.CreateBucketIfNotExists(spareBucket)
+	if err != nil {
+		return err
+	}
+	if first, _ := b.Cursor().First(); first != nil {
+		return nil
+	}
+	for i := range byte(sparePages) {
+		if err := b.Put([]byte{i}, sparePage(tx)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sparePage is so long that no two fit in a page.
+func sparePage(tx *bolt.Tx) []byte { return make([]byte, tx.DB().Info().PageSize*3/4) }
+
+// checkSpare reads the spare pages once, like check.
+func checkSpare(tx *bolt.Tx) error {
+	b := tx.Bucket(spareBucket)
+	if b == nil {
+		return nil
+	}
+	return b.ForEach(func(k, v []byte) error {
+		if len(k) != 1 || !bytes.Equal(v, sparePage(tx)) {
+			return ErrDamaged
+		}
+		return nil
+	})
+}
+
+// dropSpare frees the spare pages, for the next change.
+func dropSpare(tx *bolt.Tx) error {
+	if tx.Bucket(spareBucket) == nil {
+		return errNoChange
+	}
+	return tx.DeleteBucket(spareBucket)
 }
 
 // full reports whether an error says that there is no room. bbolt does not wrap the error of growing
