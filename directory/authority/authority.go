@@ -170,7 +170,14 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 	}
 }
 
-// vote runs one life of the engine, which ends with ctx or by itself.
+// shutdownTimeout bounds how long the engine may take to end when it is asked to. It
+// goes on for minutes with asking others for a consensus that they do not have or who
+// do not answer (state.backgroundFetchConsensus). Nothing is lost when the process
+// ends before: the engine writes to its database in transactions.
+const shutdownTimeout = 5 * time.Second
+
+// vote runs one life of the engine, which ends with ctx or by itself. When ctx ends,
+// what is left of it ends with the process.
 func (c *Config) vote(ctx context.Context, n *directory.Network, log *slog.Logger) error {
 	engine, err := c.engine(n)
 	if err != nil {
@@ -195,7 +202,19 @@ func (c *Config) vote(ctx context.Context, n *directory.Network, log *slog.Logge
 		"entries", len(engine.GatewayNodes), "exits", len(engine.ServiceNodes), "epoch", n.Parameters.Epoch)
 	stop := context.AfterFunc(ctx, s.Shutdown)
 	defer stop()
-	s.Wait()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		select {
+		case <-ended:
+		case <-time.After(shutdownTimeout):
+		}
+	}
 	return nil
 }
 

@@ -46,6 +46,31 @@ func TestMissedVote(t *testing.T) {
 	}
 }
 
+// An authority that reaches no other ends when it is asked to.
+func TestLoneAuthority(t *testing.T) {
+	t.Parallel()
+	n := start(t, testnet.Options{})
+	for _, name := range []string{"auth1", "auth2", "auth3"} {
+		if err := n.Process(name).Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lone := n.Process("auth3")
+	if err := lone.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := n.Wait(ctx, "the authority to vote", func() (bool, error) {
+		return strings.Count(lone.Log(), "voting") > 1, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := lone.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 // No authority can be reached: the network ends with its last consensus, the
 // gateway says so, and all is well again some epochs after the authorities are
 // back.
