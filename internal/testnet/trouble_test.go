@@ -128,10 +128,10 @@ func TestSuspend(t *testing.T) {
 	if err := n.Process(testnet.Gateway).Resume(); err != nil {
 		t.Fatal(err)
 	}
-	before := sent(t, n)
+	before := status(t, n).PacketsSent
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := n.Wait(ctx, "slots after the suspension", func() (bool, error) { return sent(t, n) >= before+20, nil }); err != nil {
+	if err := n.Wait(ctx, "slots after the suspension", func() (bool, error) { return status(t, n).PacketsSent >= before+20, nil }); err != nil {
 		t.Fatal(err)
 	}
 	bytes := 0

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
 )
@@ -31,8 +32,8 @@ func TestWire(t *testing.T) {
 	if !wireJudgesJitter {
 		t.Parallel()
 	}
-	observeWire(t, testnet.Options{}, func(what string, slot time.Duration, wire []tap.Chunk) {
-		judge(t, what, clock{slot: slot, size: commandBytes, inSlot: 1, inAll: 1}, tap.Bursts(wire, true, 25*time.Millisecond))
+	observeWire(t, testnet.Options{}, func(what string, slot time.Duration, missed int, wire []tap.Chunk) {
+		judge(t, what, clock{slot: slot, missed: missed, size: commandBytes, inSlot: 1, inAll: 1}, tap.Bursts(wire, true, 25*time.Millisecond))
 		entrys := clock{slot: slot * 8 / 9, size: answerBytes, inSlot: 1, inAll: 1, unjudged: true}
 		judge(t, what+", from the entry", entrys, tap.Bursts(wire, false, 5*time.Millisecond))
 	})
@@ -46,48 +47,50 @@ func TestWireToStockEntry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	observeWire(t, testnet.Options{Stock: []string{testnet.Entry}, StockBinary: path}, func(what string, slot time.Duration, wire []tap.Chunk) {
-		judge(t, what, clock{slot: slot, size: commandBytes, inSlot: 2, inAll: 3, unjudged: true}, tap.Bursts(wire, true, 25*time.Millisecond))
+	observeWire(t, testnet.Options{Stock: []string{testnet.Entry}, StockBinary: path}, func(what string, slot time.Duration, missed int, wire []tap.Chunk) {
+		judge(t, what, clock{slot: slot, missed: missed, size: commandBytes, inSlot: 2, inAll: 3, unjudged: true}, tap.Bursts(wire, true, 25*time.Millisecond))
 	})
 }
 
 // observeWire lets a gateway send without mail and with fifty, and each time has
 // look judge what passed between it and its entry.
-func observeWire(t *testing.T, o testnet.Options, look func(what string, slot time.Duration, wire []tap.Chunk)) {
+func observeWire(t *testing.T, o testnet.Options, look func(what string, slot time.Duration, missed int, wire []tap.Chunk)) {
 	t.Helper()
 	wire := new(tap.Wire)
 	const slot = 200 * time.Millisecond
-	o.Slot, o.GatewayFirst, o.Taps = slot, true, map[string]tap.Tap{testnet.Entry: wire}
+	o.Slot, o.GatewayFirst, o.Taps = slot, wireJudgesJitter, map[string]tap.Tap{testnet.Entry: wire}
 	n := start(t, o)
 	observe := func(what string, mails int) {
 		from := len(wire.Chunks())
-		before := sent(t, n)
+		before := status(t, n)
 		for i := range mails {
 			submit(t, n, "you@far.example", fmt.Sprintf("wire %d", i), largeText(i*1000))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), wireSlots*slot+patience)
 		defer cancel()
-		if err := n.Wait(ctx, "slots "+what, func() (bool, error) { return sent(t, n) >= before+wireSlots, nil }); err != nil {
+		if err := n.Wait(ctx, "slots "+what, func() (bool, error) { return status(t, n).PacketsSent >= before.PacketsSent+wireSlots, nil }); err != nil {
 			t.Fatal(err)
 		}
-		look(what, slot, wire.Chunks()[from:])
+		missed := status(t, n).SlotsMissed - before.SlotsMissed
+		look(what, slot, int(missed), wire.Chunks()[from:])
 	}
 	observe("without mail", 0)
 	observe("with 50 mails", 50)
 }
 
-func sent(t *testing.T, n *testnet.Network) uint64 {
+func status(t *testing.T, n *testnet.Network) *gateway.Status {
 	t.Helper()
 	st, err := n.Status()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return st.PacketsSent
+	return st
 }
 
 // clock is how a line should look.
 type clock struct {
 	slot          time.Duration
+	missed        int // slots in which the sender says it was kept from sending
 	size          int // of a command, in bytes
 	inSlot, inAll int // commands at a slot's time, and until the next
 	unjudged      bool
@@ -143,8 +146,9 @@ func judge(t *testing.T, what string, c clock, bursts []tap.Chunk) {
 	span := bursts[len(bursts)-1].At.Sub(start)
 	slots := int(math.Round(float64(span)/float64(c.slot))) + 1
 	requests := commands - c.inAll*slots
-	if most := 3 * (int(span/(10*time.Second)) + 2); requests < -3 || requests > most {
-		t.Errorf("%s: %d commands in %d slots: want %d each, and at most %d more", what, commands, slots, c.inAll, most)
+	if most := 3 * (int(span/(10*time.Second)) + 2); requests < -3-c.inAll*c.missed || requests > most {
+		t.Errorf("%s: %d commands in %d slots, %d of them missed: want %d each, and at most %d more",
+			what, commands, slots, c.missed, c.inAll, most)
 	}
 	sorted := slices.Sorted(maps.Values(off))
 	middle, late := sorted[len(sorted)/2], 0
