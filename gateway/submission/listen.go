@@ -33,7 +33,7 @@ func listenTCP(address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use: is another gateway running? Stop it or choose another port", address)
+		return nil, fmt.Errorf("%s: %w: is another gateway running? Stop it or choose another port", address, syscall.EADDRINUSE)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("%s is not ours to use: choose a port above 1023", address)
 	case err != nil:

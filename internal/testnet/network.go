@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -388,6 +389,7 @@ func (n *Network) close() error {
 	stop(func(p *Process) bool { return slices.Contains(mixes, p.name) })
 	stop(func(p *Process) bool { return p.name != Sink })
 	stop(func(p *Process) bool { return p.name == Sink })
+	returnPorts(slices.Collect(maps.Values(n.real)))
 	err := errors.Join(errs...)
 	for _, p := range n.processes {
 		if left := p.orphans(); len(left) > 0 {

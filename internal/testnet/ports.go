@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"sync"
 )
 
 // Ports are taken from below those that the system gives to outgoing
@@ -15,7 +16,24 @@ const (
 	fewestPorts = 2_000
 )
 
-// freePorts returns count addresses on loopback on which nobody listens.
+// given are the addresses of this process's networks. On some nobody listens for a
+// while: before the gateway starts, or between two lives of a process.
+var given = struct {
+	sync.Mutex
+	addresses map[string]bool
+}{addresses: map[string]bool{}}
+
+// returnPorts gives back what freePorts returned.
+func returnPorts(addresses []string) {
+	given.Lock()
+	defer given.Unlock()
+	for _, a := range addresses {
+		delete(given.addresses, a)
+	}
+}
+
+// freePorts returns count addresses on loopback on which nobody listens, and that no
+// other network of this process has, until returnPorts.
 func freePorts(count int) ([]string, error) {
 	last := defaultLast
 	if b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
@@ -24,6 +42,8 @@ func freePorts(count int) ([]string, error) {
 			last = min(last, low)
 		}
 	}
+	given.Lock()
+	defer given.Unlock()
 	var addresses []string
 	for attempt := 0; len(addresses) < count; attempt++ {
 		if attempt == 100*count {
@@ -38,7 +58,12 @@ func freePorts(count int) ([]string, error) {
 			continue
 		}
 		defer l.Close() // when all are found, so that none is found twice
-		addresses = append(addresses, l.Addr().String())
+		if a := l.Addr().String(); !given.addresses[a] {
+			addresses = append(addresses, a)
+		}
+	}
+	for _, a := range addresses {
+		given.addresses[a] = true
 	}
 	return addresses, nil
 }
