@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -18,6 +16,7 @@ import (
 	"codeberg.org/sourdine/sourdine/gateway/submission"
 	files "codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/internal/keyring"
+	"codeberg.org/sourdine/sourdine/internal/systemd"
 )
 
 // Config is a gateway's TOML file, which lies in the gateway's directory.
@@ -186,7 +185,7 @@ func Init(dir, networkFile string, c *Config, password []byte, executable string
 		return nil, err
 	}
 	unit := filepath.Join(dir, UnitName)
-	if err := files.WriteFile(unit, []byte(unitFile(executable, path)), 0o644); err != nil {
+	if err := files.WriteFile(unit, []byte(systemd.Gateway(executable, path)), 0o644); err != nil {
 		return nil, err
 	}
 	// The configuration comes last: with it the directory is a gateway.
@@ -196,31 +195,6 @@ func Init(dir, networkFile string, c *Config, password []byte, executable string
 	c.dir = dir
 	return &Created{Config: c, Network: network, Path: path, Certificate: filepath.Join(dir, submission.CertificateFile), Fingerprint: fingerprint, Unit: unit}, nil
 }
-
-// unitFile is a systemd user unit that keeps the gateway running.
-func unitFile(executable, config string) string {
-	return fmt.Sprintf(`[Unit]
-Description=Sourdine gateway: mail through a mix network
-Documentation=https://codeberg.org/sourdine/sourdine
-After=network.target
-
-[Service]
-ExecStart=%s gateway -c %s
-Restart=always
-RestartSec=10
-LimitCORE=0
-NoNewPrivileges=yes
-UMask=0077
-
-[Install]
-WantedBy=default.target
-`, quoteUnit(executable), strings.ReplaceAll(quoteUnit(config), "$", "$$"))
-}
-
-// quoteUnit quotes a word for a unit file, where a percent sign begins a specifier
-// (systemd.unit(5)). A dollar sign begins a variable, in arguments but not in the
-// program's path (systemd.service(5)).
-func quoteUnit(s string) string { return strings.ReplaceAll(strconv.Quote(s), "%", "%%") }
 
 // Host returns the host of an address, for people.
 func Host(address string) string {

@@ -29,11 +29,3 @@ func TestConfigCheck(t *testing.T) {
 		}
 	}
 }
-
-func TestUnitFile(t *testing.T) {
-	unit := unitFile("/home/a b/$x/50%", `/home/"me"/$HOME/50%`)
-	const want = `ExecStart="/home/a b/$x/50%%" gateway -c "/home/\"me\"/$$HOME/50%%"` + "\n"
-	if !strings.Contains(unit, want) {
-		t.Errorf("the unit is\n%s\nwant in it %s", unit, want)
-	}
-}

@@ -15,12 +15,14 @@ type Config struct {
 	Role     directory.Role `toml:"role"` // mix, entry or exit
 	Name     string         `toml:"name"`
 	Operator string         `toml:"operator"`
-	Layer    int            `toml:"layer,omitzero"` // of a mix, from 1
-	Address  string         `toml:"address"`        // where others reach it
-	Bind     string         `toml:"bind,omitempty"` // where it listens, if elsewhere
-	Network  string         `toml:"network"`        // the network file
-	State    string         `toml:"state"`          // the directory of keys and state
-	KeysSeal string         `toml:"keys"`           // "plain": see katzenpost.CheckPlain
+	Layer    int            `toml:"layer,omitzero"`    // of a mix, from 1
+	Address  string         `toml:"address"`           // where others reach it
+	Bind     string         `toml:"bind,omitempty"`    // where it listens, if elsewhere
+	Network  string         `toml:"network"`           // the network file
+	State    string         `toml:"state"`             // the directory of keys and state
+	KeysSeal string         `toml:"keys"`              // "plain": see katzenpost.CheckPlain
+	Metrics  string         `toml:"metrics,omitempty"` // loopback address and port for Prometheus
+	Budget   Budget         `toml:"budget"`
 }
 
 // Check validates a configuration that was read from a file in dir, and makes
@@ -52,6 +54,14 @@ func (c *Config) Check(dir string) error {
 		if !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
+	}
+	if c.Metrics != "" {
+		if err := checkMetrics(c.Metrics); err != nil {
+			return err
+		}
+	}
+	if err := c.Budget.check(); err != nil {
+		return err
 	}
 	return katzenpost.CheckPlain(c.KeysSeal)
 }

@@ -16,6 +16,7 @@ type counts struct {
 	unroutable atomic.Uint64 // for a node that is not next to this one any more
 	limited    atomic.Uint64 // from a gateway that sends more than the consensus lets it
 	shed       atomic.Uint64 // dropped at random, for the memory was full
+	slow       atomic.Uint64 // dropped at random, for the line's budget was used up
 	stale      atomic.Uint64 // waited too long for their neighbour
 	unsynced   atomic.Uint64 // whose tags could not be written to disk
 	broken     atomic.Uint64 // lost with a connection that broke as they were written

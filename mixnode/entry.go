@@ -3,6 +3,7 @@ package mixnode
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -21,6 +22,8 @@ type entry struct {
 	mu      sync.Mutex
 	boxes   map[sphinx.RecipientID]*box
 	replies int // in all boxes
+
+	room atomic.Int64 // for replies, in all boxes
 }
 
 func newEntry(n *node) *entry {
@@ -65,7 +68,7 @@ func (e *entry) take(p *packet, u *sphinx.Unwrapped) bool {
 		drop(p)
 		return true
 	}
-	if len(b.replies) >= boxSize || e.replies >= e.n.maxReplies {
+	if len(b.replies) >= boxSize || e.replies >= int(e.room.Load()) {
 		e.n.counts.shed.Add(1)
 		drop(p)
 		return true
@@ -264,5 +267,12 @@ func (g *guest) send(c link.Command) error {
 	if err != nil {
 		return err
 	}
+	return g.give(f)
+}
+
+// give sends a gateway a frame. What a gateway is owed does not wait for the node's
+// budget, for its line says what it has to at its times; the node's packets do.
+func (g *guest) give(f *link.Frame) error {
+	g.n.traffic.went(f.Size())
 	return g.session.Send(f)
 }

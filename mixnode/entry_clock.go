@@ -48,7 +48,7 @@ func (g *guest) tick(ctx context.Context, asked <-chan uint64) {
 			}
 		}
 		f := g.inSlot(&pieces)
-		if f == nil || g.session.Send(f) != nil {
+		if f == nil || g.give(f) != nil {
 			return
 		}
 	}

@@ -42,7 +42,7 @@ func (g *guest) push(ctx context.Context) {
 			continue
 		}
 		err := p.frame.Set(link.Command{Kind: link.KindMessage, Sequence: sequence, Reply: id, Data: p.body})
-		if err != nil || g.session.Send(p.frame) != nil {
+		if err != nil || g.give(p.frame) != nil {
 			return
 		}
 		g.n.counts.replies.Add(1)
@@ -73,7 +73,7 @@ func (g *guest) answerPoll() bool {
 		return false
 	}
 	g.n.counts.replies.Add(1)
-	return g.session.Send(p.frame) == nil
+	return g.give(p.frame) == nil
 }
 
 // answerConsensus sends a consensus, whole or in compressed pieces.

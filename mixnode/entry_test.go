@@ -231,7 +231,8 @@ func TestPush(t *testing.T) {
 func TestBoxes(t *testing.T) {
 	n := standalone(t, directory.RoleEntry)
 	now := time.Now()
-	n.now, n.maxReplies = func() time.Time { return now }, 10
+	n.now = func() time.Time { return now }
+	n.entry.room.Store(10)
 	n.reply(t, sphinx.RecipientID{1}, 1)
 	if n.counts.unroutable.Load() != 1 || len(n.entry.boxes) != 0 {
 		t.Error("a recipient that never came has a box")

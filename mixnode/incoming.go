@@ -128,7 +128,11 @@ func (in *incoming) handle(ctx context.Context, conn net.Conn) {
 		defer g.leave()
 		obey = g.obey
 	}
-	for obey(ctx, f, c) {
+	for {
+		rest := n.traffic.came(f.Size())
+		if !obey(ctx, f, c) || !sleep(ctx, rest) {
+			return
+		}
 		if f, c, err = session.Receive(); err != nil {
 			return
 		}

@@ -2,6 +2,7 @@ package mixnode
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -31,7 +32,8 @@ type packet struct {
 //
 // All packets that wait in the node are here, so here the node holds to its
 // memory: one more than the capacity, and one of all of them is shed at random
-// (see mixing.Pool for why at random).
+// (see mixing.Pool for why at random). Where its line has a budget, the same goes
+// for those that lie ready.
 type mixer struct {
 	now    func() time.Time
 	counts *counts
@@ -40,8 +42,10 @@ type mixer struct {
 
 	mu       sync.Mutex
 	rng      *rand.Rand
-	capacity int
+	capacity int // of all
+	room     int // of ready
 	held     int // in pool, unsynced and ready
+	lying    int // in ready
 	pool     *mixing.Pool[*packet]
 	unsynced []*packet // due, with tags that are not on disk
 	ready    map[sphinx.NodeID]*outbox
@@ -57,7 +61,24 @@ type outbox struct {
 func newMixer(capacity int, stale time.Duration, rng *rand.Rand, now func() time.Time, c *counts) *mixer {
 	return &mixer{
 		now: now, counts: c, stale: stale, poke: make(chan struct{}, 1),
-		rng: rng, capacity: capacity, pool: mixing.NewPool[*packet](capacity, rng), ready: map[sphinx.NodeID]*outbox{},
+		rng: rng, capacity: capacity, room: math.MaxInt, pool: mixing.NewPool[*packet](capacity, rng), ready: map[sphinx.NodeID]*outbox{},
+	}
+}
+
+// resize changes how many packets may be held, and how many of them lie ready. What
+// is too much is shed.
+func (m *mixer) resize(capacity, room int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.capacity, m.room = capacity, room
+	for m.held > capacity {
+		m.counts.shed.Add(1)
+		m.shedHeld(m.rng.IntN(m.held))
+	}
+	m.pool.SetCapacity(capacity, drop) // no more are held than that
+	for m.lying > room {
+		m.counts.slow.Add(1)
+		m.shedReady(m.rng.IntN(m.lying))
 	}
 }
 
@@ -93,26 +114,44 @@ func (m *mixer) shed() bool {
 	if n == m.held {
 		return false
 	}
-	m.held--
+	m.shedHeld(n)
+	return true
+}
+
+// shedHeld drops the packet at place n of all that are held.
+func (m *mixer) shedHeld(n int) {
 	if n < m.pool.Len() {
-		p, _ := m.pool.Shed()
+		p, _ := m.pool.Shed() // one at random, as n is
+		m.held--
 		drop(p)
-		return true
+		return
 	}
 	n -= m.pool.Len()
 	if n < len(m.unsynced) {
+		m.held--
 		drop(takeOut(&m.unsynced, n))
-		return true
+		return
 	}
-	n -= len(m.unsynced)
+	m.shedReady(n - len(m.unsynced))
+}
+
+// shedReady drops the packet at place n of those that lie ready.
+func (m *mixer) shedReady(n int) {
 	for _, o := range m.ready {
 		if n < len(o.packets) {
-			drop(takeOut(&o.packets, n))
-			return true
+			drop(m.takeReady(o, n))
+			return
 		}
 		n -= len(o.packets)
 	}
 	panic("mixnode: the mixer lost count of its packets")
+}
+
+// takeReady takes a packet out that is held no longer.
+func (m *mixer) takeReady(o *outbox, i int) *packet {
+	m.held--
+	m.lying--
+	return takeOut(&o.packets, i)
 }
 
 // takeOut removes the packet at place i of a list whose order tells nothing.
@@ -193,6 +232,10 @@ func (m *mixer) pass(p *packet) {
 	}
 	o.packets = append(o.packets, p)
 	wake(o.more)
+	if m.lying++; m.lying > m.room {
+		m.counts.slow.Add(1)
+		m.shedReady(m.rng.IntN(m.lying))
+	}
 }
 
 // serve makes exactly these neighbours the ones for whom packets are made ready.
@@ -204,10 +247,9 @@ func (m *mixer) serve(neighbours map[sphinx.NodeID]peer) {
 		if _, still := neighbours[id]; still {
 			continue
 		}
-		for _, p := range o.packets {
-			m.held--
+		for len(o.packets) > 0 {
 			m.counts.unroutable.Add(1)
-			drop(p)
+			drop(m.takeReady(o, len(o.packets)-1))
 		}
 		delete(m.ready, id)
 	}
@@ -240,8 +282,7 @@ func (m *mixer) take(id sphinx.NodeID, list []*packet, n int) []*packet {
 	}
 	oldest := m.now().Add(-m.stale)
 	for n > 0 && len(o.packets) > 0 {
-		p := takeOut(&o.packets, m.rng.IntN(len(o.packets)))
-		m.held--
+		p := m.takeReady(o, m.rng.IntN(len(o.packets)))
 		if p.due.Before(oldest) {
 			m.counts.stale.Add(1)
 			drop(p)
@@ -260,10 +301,14 @@ func (m *mixer) take(id sphinx.NodeID, list []*packet, n int) []*packet {
 func (m *mixer) load() (held, ready int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, o := range m.ready {
-		ready += len(o.packets)
-	}
-	return m.held, ready
+	return m.held, m.lying
+}
+
+// size is how many packets may wait.
+func (m *mixer) size() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.capacity
 }
 
 // empty drops all that waits.
@@ -275,10 +320,9 @@ func (m *mixer) empty() {
 		drop(p)
 	}
 	for _, o := range m.ready {
-		for _, p := range o.packets {
-			drop(p)
+		for len(o.packets) > 0 {
+			drop(m.takeReady(o, len(o.packets)-1))
 		}
-		o.packets = nil
 	}
 	m.unsynced, m.held = nil, 0
 }

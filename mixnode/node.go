@@ -48,6 +48,7 @@ type node struct {
 	keys     *keys
 
 	counts    counts
+	traffic   *traffic
 	connected atomic.Int64 // outgoing connections that are up
 	troubles  troubles
 
@@ -65,10 +66,10 @@ type node struct {
 	authorities authorities
 	docs        map[uint64]*directory.View // by epoch; follow's alone
 	docsMu      sync.Mutex
-	raw         map[uint64][]byte // the same, as they came
+	raw         map[uint64][]byte      // the same, as they came
+	address     atomic.Pointer[string] // what it publishes
 
-	maxPeers   int
-	maxReplies int
+	maxPeers int
 }
 
 func (n *node) isMix() bool   { return n.cfg.Role == directory.RoleMix }
@@ -87,9 +88,12 @@ func (n *node) say(doing, what string, err error) {
 	if n.troubles.now == nil {
 		n.troubles.now = map[string]string{}
 	}
-	text := what + ": " + err.Error()
+	text, about := what, []any(nil)
+	if err != nil {
+		text, about = what+": "+err.Error(), []any{"error", err}
+	}
 	if n.troubles.now[doing] != text {
-		n.log.Warn(what, "error", err)
+		n.log.Warn(what, about...)
 	}
 	n.troubles.now[doing] = text
 }
@@ -107,28 +111,26 @@ func (t *troubles) all() []string {
 	return slices.Sorted(maps.Values(t.now))
 }
 
-// Defaults of a node's budget.
-const (
-	defaultMemory = 256 << 20 // bytes for packets that wait
-	clientsAtOnce = 10_000
-)
+// clientsAtOnce is how many gateways an entry serves at once.
+const clientsAtOnce = 10_000
 
-// Run runs the node until ctx ends. An exit needs a handler.
-func Run(ctx context.Context, c *Config, network *directory.Network, h *Handler, log *slog.Logger) error {
+// Run runs the node until ctx ends; then it lets what is under way leave. An exit
+// needs a handler. What comes over changes is the configuration, read anew: the node
+// does what can be changed in a running node, and says what cannot.
+func Run(ctx context.Context, c *Config, network *directory.Network, h *Handler, changes <-chan *Config, log *slog.Logger) error {
 	n, err := newNode(c, network, h, log)
 	if err != nil {
 		return err
 	}
-	bind := c.Bind
-	if bind == "" {
-		bind = c.Address
+	if err := n.checkClock(ctx); err != nil {
+		return errors.Join(err, n.keys.close())
 	}
-	l, err := net.Listen("tcp", bind)
+	l, err := net.Listen("tcp", c.listens())
 	if err != nil {
 		err = fmt.Errorf("listening: %w: is another program using the port, or is the address another machine's?", err)
 		return errors.Join(err, n.keys.close())
 	}
-	return errors.Join(n.run(ctx, l), n.keys.close())
+	return errors.Join(n.run(ctx, l, changes), n.keys.close(), n.traffic.store())
 }
 
 func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger) (*node, error) {
@@ -148,11 +150,13 @@ func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger
 		maxPeers: clientsAtOnce,
 	}
 	n.id = hash.Sum256From(identity.IdentityPublic)
-	capacity := max(defaultMemory/g.PacketLength, 64)
-	n.maxReplies = capacity / 2
+	n.address.Store(&c.Address)
+	if n.traffic, err = newTraffic(c.State, c.Budget, n.frames.Packet(), n.now); err != nil {
+		log.Warn("a damaged state file", "error", err)
+	}
 	var seed [32]byte
 	cryptorand.Read(seed[:])
-	n.mixer = newMixer(capacity, n.period, rand.New(rand.NewChaCha8(seed)), n.now, &n.counts)
+	n.mixer = newMixer(0, n.period, rand.New(rand.NewChaCha8(seed)), n.now, &n.counts)
 	n.outgoing = &outgoing{n: n, senders: map[sphinx.NodeID]context.CancelFunc{}}
 	n.conns = &incoming{n: n, peers: map[string]*neighbour{}}
 	switch c.Role {
@@ -169,6 +173,7 @@ func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger
 	if n.authorities, err = newVoters(network, identity, n.id); err != nil {
 		return nil, fmt.Errorf("preparing to talk to the authorities: %w", err)
 	}
+	n.hold(c.Budget)
 	if err := n.loadDocuments(); err != nil {
 		return nil, err
 	}
@@ -180,9 +185,12 @@ func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger
 	return n, err
 }
 
-// run runs the node's parts until ctx ends or one of them fails.
-func (n *node) run(ctx context.Context, l net.Listener) error {
-	ctx, cancel := context.WithCancel(ctx)
+// run runs the node's parts until one of them fails, or until ctx ends and what is
+// under way has left.
+func (n *node) run(ctx context.Context, l net.Listener, changes <-chan *Config) error {
+	staying, leave := context.WithCancel(ctx)
+	defer leave()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	n.running = ctx
 	n.view.Store(look(n.id, n.docs, n.now(), n.period))
@@ -190,7 +198,7 @@ func (n *node) run(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { l.Close() })()
+	defer context.AfterFunc(staying, func() { l.Close() })()
 
 	// The first part that fails ends the others, and says why the node ended.
 	var (
@@ -202,11 +210,19 @@ func (n *node) run(ctx context.Context, l net.Listener) error {
 		parts.Go(func() {
 			if err := run(); err != nil {
 				first.Do(func() { failed = err })
+				leave()
 				cancel()
 			}
 		})
 	}
 	part(func() error { return answer(ctx) })
+	if n.cfg.Metrics != "" {
+		m, err := net.Listen("tcp", n.cfg.Metrics)
+		if err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+		part(func() error { return n.serveMetrics(ctx, m) })
+	}
 	part(func() error { return n.mixer.run(ctx, n.keys.broken) })
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() { n.unwrapWorker(n.incoming) })
@@ -216,21 +232,33 @@ func (n *node) run(ctx context.Context, l net.Listener) error {
 		part(func() error { return n.exit.run(ctx, started) })
 		select {
 		case <-started:
-		case <-ctx.Done():
+		case <-staying.Done():
 		}
 	}
 	part(func() error { return n.follow(ctx) })
-	part(func() error { return n.conns.serve(ctx, l) })
-	if ctx.Err() == nil {
+	part(func() error { return n.adapt(ctx, changes) })
+	part(func() error { return n.watchClock(ctx) })
+	part(func() error { return n.tellSupervisor(ctx) })
+	var accepting sync.WaitGroup
+	accepting.Add(1)
+	part(func() error { defer accepting.Done(); return n.conns.serve(staying, l) })
+	if staying.Err() == nil {
 		n.log.Info("switching packets", "node", n.cfg.Name, "role", n.cfg.Role, "network", n.network.Name)
 	}
 
-	<-ctx.Done()
-	parts.Wait()
+	<-staying.Done()
+	accepting.Wait()
 	n.conns.running.Wait()
-	n.outgoing.running.Wait()
 	close(n.incoming)
 	workers.Wait()
+	n.drain(ctx)
+	cancel()
+	parts.Wait()
+	n.outgoing.running.Wait()
 	n.mixer.empty()
+	if errors.Is(failed, errLeft) {
+		n.log.Info("no consensus lists this node any more: it has left the network, and ends", "node", n.cfg.Name)
+		return nil
+	}
 	return failed
 }

@@ -74,7 +74,11 @@ func (n *node) send(ctx context.Context, id sphinx.NodeID) {
 	}
 }
 
+// sleep waits, and returns false if ctx ended.
 func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -134,7 +138,7 @@ func (n *node) carry(ctx context.Context, id sphinx.NodeID, s *link.Session) {
 	var packets []*packet
 	frames := make([]*link.Frame, 0, batch)
 	for {
-		packets = n.mixer.take(id, packets[:0], batch)
+		packets = n.mixer.take(id, packets[:0], n.traffic.atOnce(batch))
 		frames = frames[:0]
 		for _, p := range packets {
 			frames = append(frames, p.frame)
@@ -153,11 +157,18 @@ func (n *node) carry(ctx context.Context, id sphinx.NodeID, s *link.Session) {
 				frames = append(frames, noop)
 			}
 		}
+		bytes := 0
+		for _, f := range frames {
+			bytes += f.Size()
+		}
 		if err := s.Send(frames...); err != nil {
 			n.counts.broken.Add(uint64(len(packets)))
 			return
 		}
 		n.counts.forwarded.Add(uint64(len(packets)))
 		idle.Reset(keepAlive)
+		if !sleep(ctx, n.traffic.went(bytes)) {
+			return
+		}
 	}
 }

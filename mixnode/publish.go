@@ -96,6 +96,15 @@ func (n *node) follow(ctx context.Context) error {
 		n.refresh()
 		n.fetchMissing(ctx, epoch, !now.Before(begins.Add(part(n.period, votedAt))))
 		n.refresh()
+		if n.leaves() {
+			if n.hasLeft(epoch) {
+				return errLeft
+			}
+			n.say("leaving", "this node leaves the network, as you told it to: it ends when no consensus lists it any more", nil)
+			published = epoch + 1
+		} else {
+			n.said("leaving")
+		}
 		if until := begins.Add(part(n.period, publishUntil)); published <= epoch && n.now().Before(until) {
 			if err := n.publish(ctx, epoch+1, until); err != nil {
 				n.say("publishing", "the authorities did not take this node's descriptor; it tries again", err)
@@ -161,7 +170,8 @@ func (n *node) descriptor(epoch uint64) (*pki.MixDescriptor, error) {
 		return nil, err
 	}
 	transport := pki.TransportTCPv6
-	host, _, err := net.SplitHostPort(n.cfg.Address)
+	address := *n.address.Load()
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +180,7 @@ func (n *node) descriptor(epoch uint64) (*pki.MixDescriptor, error) {
 	}
 	d := &pki.MixDescriptor{
 		Name: n.cfg.Name, Epoch: epoch, IdentityKey: identity, LinkKey: linkKey, MixKeys: map[uint64][]byte{},
-		Addresses: map[string][]string{transport: {katzenpost.URL(n.cfg.Address)}},
+		Addresses: map[string][]string{transport: {katzenpost.URL(address)}},
 	}
 	for e := epoch; e < epoch+keyEpochs; e++ {
 		if key := n.keys.public(e); key != nil {

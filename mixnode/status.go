@@ -36,7 +36,16 @@ type Status struct {
 	Ready    int `json:"ready"`    // of them those that wait only for their neighbour
 	Capacity int `json:"capacity"` // packets that may wait
 
+	Line Line `json:"line"`
+
 	Dropped Dropped `json:"dropped"`
+}
+
+// Line is what the node may take of its line, and takes.
+type Line struct {
+	MonthBytes uint64 `json:"month_bytes"` // carried this month, both ways
+	MonthGB    int    `json:"month_gb"`    // the budget for it; 0: no end
+	PaceKbit   int    `json:"pace_kbit"`   // how fast each way may go at present; 0: no bound
 }
 
 // Dropped are packets that went no further, by the reason.
@@ -47,6 +56,7 @@ type Dropped struct {
 	Unroutable uint64 `json:"unroutable"` // for somebody who is not next to this node any more
 	Limited    uint64 `json:"limited"`    // of gateways that send too much
 	Shed       uint64 `json:"shed"`       // at random, for the memory was full
+	Slow       uint64 `json:"slow"`       // at random, for the line's budget was used up
 	Stale      uint64 `json:"stale"`      // waited too long for their neighbour
 	Unsynced   uint64 `json:"unsynced"`   // the disk failed
 	Broken     uint64 `json:"broken"`     // lost with a connection
@@ -66,7 +76,9 @@ func AskStatus(c *Config) (*Status, error) {
 	return st, err
 }
 
-func (n *node) status() (any, error) {
+func (n *node) status() (any, error) { return n.report(), nil }
+
+func (n *node) report() *Status {
 	v := n.view.Load()
 	st := &Status{
 		Name: n.cfg.Name, Role: n.cfg.Role, Since: n.since.Truncate(time.Minute),
@@ -74,17 +86,18 @@ func (n *node) status() (any, error) {
 		From: len(v.from), To: len(v.to), ToNow: int(n.connected.Load()),
 		Received: n.counts.received.Load(), Forwarded: n.counts.forwarded.Load(), Replies: n.counts.replies.Load(),
 		Requests: n.counts.requests.Load(), Answers: n.counts.answers.Load(),
-		Capacity: n.mixer.capacity, Troubles: n.troubles.all(),
+		Troubles: n.troubles.all(), Line: n.traffic.line(),
 		Dropped: Dropped{
 			Damaged: n.counts.damaged.Load(), Replayed: n.counts.replayed.Load(), Misrouted: n.counts.misrouted.Load(),
 			Unroutable: n.counts.unroutable.Load(), Limited: n.counts.limited.Load(), Shed: n.counts.shed.Load(),
-			Stale: n.counts.stale.Load(), Unsynced: n.counts.unsynced.Load(), Broken: n.counts.broken.Load(), Overdue: n.counts.overdue.Load(),
+			Slow: n.counts.slow.Load(), Stale: n.counts.stale.Load(), Unsynced: n.counts.unsynced.Load(), Broken: n.counts.broken.Load(), Overdue: n.counts.overdue.Load(),
 		},
 	}
 	st.Held, st.Ready = n.mixer.load()
+	st.Capacity = n.mixer.size()
 	st.FromNow, st.Gateways = n.conns.count()
 	if !v.listed {
 		st.Troubles = append(st.Troubles, "the consensus does not list this node: an authority admits it with `sourdine authority admit`, and it is in the network from the second epoch after more than half of them did")
 	}
-	return st, nil
+	return st
 }

@@ -26,12 +26,17 @@ func standalone(t *testing.T, role directory.Role) *node {
 		cfg: &Config{Role: role, Name: "node", State: t.TempDir()}, log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		now: time.Now, period: time.Hour, sphinx: sphinx.New(g), frames: link.NewFrames(g),
 		network:  &directory.Network{Parameters: directory.DefaultParameters()},
-		maxPeers: 100, maxReplies: 100,
+		maxPeers: 100,
 	}
 	n.mixer = newMixer(100, n.period, rand.New(rand.NewPCG(1, 2)), n.now, &n.counts)
+	if n.traffic, err = newTraffic(n.cfg.State, Budget{}, n.frames.Packet(), n.now); err != nil {
+		t.Fatal(err)
+	}
+	n.address.Store(new("127.0.0.1:1"))
 	switch role {
 	case directory.RoleEntry:
 		n.entry = newEntry(n)
+		n.entry.room.Store(100)
 		n.terminal = n.entry.take
 	case directory.RoleExit:
 		n.exit = newExit(n, &Handler{})

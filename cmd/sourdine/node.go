@@ -1,10 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"os/user"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +21,7 @@ import (
 	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/internal/systemd"
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mixnode"
 )
@@ -35,12 +43,42 @@ func nodeCommand() *cobra.Command {
 					return err
 				}
 			}
-			return mixnode.Run(cmd.Context(), &f.Config, n, handler, logger())
+			log := logger()
+			return mixnode.Run(cmd.Context(), &f.Config, n, handler, reloads(cmd.Context(), path, log), log)
 		},
 	}
 	configFlag(cmd, &path)
-	cmd.AddCommand(nodeInitCommand(), nodeStatusCommand())
+	cmd.AddCommand(nodeInitCommand(), nodeStatusCommand(), nodeCheckCommand(), nodeLeaveCommand())
 	return cmd
+}
+
+// reloads reads a node's configuration anew when it is asked to (SIGHUP), until ctx
+// ends. One that is wrong changes nothing.
+func reloads(ctx context.Context, path string, log *slog.Logger) <-chan *mixnode.Config {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	changes := make(chan *mixnode.Config)
+	go func() {
+		defer signal.Stop(asked)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-asked:
+			}
+			f, err := readNode(path)
+			if err != nil {
+				log.Error("the configuration is not read anew, and nothing changed", "error", err)
+				continue
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case changes <- &f.Config:
+			}
+		}
+	}()
+	return changes
 }
 
 // nodeFile is a node's TOML file: what the node reads, and what an exit's post
@@ -50,25 +88,34 @@ type nodeFile struct {
 	Exit *exitSection `toml:"exit,omitempty"`
 }
 
-// loadNode reads a node's configuration and network file, and makes the process
-// run with the network's epochs.
-func loadNode(path string) (*nodeFile, *directory.Network, error) {
+// readNode reads a node's configuration.
+func readNode(path string) (*nodeFile, error) {
 	f := new(nodeFile)
 	if err := config.Load(path, f); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := f.Check(dir); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if isExit := f.Role == directory.RoleExit; isExit != (f.Exit != nil) {
-		return nil, nil, fmt.Errorf("%s: a node of role exit, and no other, has a section [exit]", path)
+		return nil, fmt.Errorf("%s: a node of role exit, and no other, has a section [exit]", path)
 	}
 	if f.Exit != nil && f.Exit.PasswordFile != "" && !filepath.IsAbs(f.Exit.PasswordFile) {
 		f.Exit.PasswordFile = filepath.Join(dir, f.Exit.PasswordFile)
+	}
+	return f, nil
+}
+
+// loadNode reads a node's configuration and network file, and makes the process
+// run with the network's epochs.
+func loadNode(path string) (*nodeFile, *directory.Network, error) {
+	f, err := readNode(path)
+	if err != nil {
+		return nil, nil, err
 	}
 	n, err := gateway.TrustedNetwork(f.Network)
 	if err != nil {
@@ -135,7 +182,11 @@ func nodeInitCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			printNode(cmd.OutOrStdout(), dir, public, &f.member, trusted)
+			unit, err := writeNodeUnit(dir, &f.member)
+			if err != nil {
+				return err
+			}
+			printNode(cmd.OutOrStdout(), dir, public, unit, &f.member, trusted)
 			return nil
 		},
 	}
@@ -150,7 +201,29 @@ func nodeInitCommand() *cobra.Command {
 	return cmd
 }
 
-func printNode(out io.Writer, dir, public string, m *directory.Member, trusted *directory.Network) {
+// writeNodeUnit writes the unit by which systemd runs a node, and returns its path.
+func writeNodeUnit(dir string, m *directory.Member) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("finding this program for the unit: %w", err)
+	}
+	who, err := user.Current()
+	if err != nil {
+		return "", fmt.Errorf("finding the user for the unit: %w", err)
+	}
+	n := systemd.Node{
+		Role: string(m.Role), Name: m.Name, User: who.Username, Program: program,
+		Config: filepath.Join(dir, nodeFileName), Dir: dir,
+	}
+	path := filepath.Join(dir, n.FileName())
+	return path, config.WriteFile(path, []byte(n.Unit()), 0o644)
+}
+
+func printNode(out io.Writer, dir, public, unit string, m *directory.Member, trusted *directory.Network) {
 	fmt.Fprintf(out, "Made the %s %s in %s.\n\n", m.Role, m.Name, dir)
 	if trusted != nil {
 		fmt.Fprintf(out, "It is for the network %s; compare its fingerprint with what the network's people publish:\n  %s\n", trusted.Name, trusted.Fingerprint())
@@ -160,5 +233,11 @@ func printNode(out io.Writer, dir, public string, m *directory.Member, trusted *
 	if trusted == nil {
 		fmt.Fprintf(out, "Put the signed network file at %s when there is one.\n", filepath.Join(dir, networkFileName))
 	}
-	fmt.Fprintf(out, "Then start: sourdine node -c %s\n", filepath.Join(dir, nodeFileName))
+	file := filepath.Join(dir, nodeFileName)
+	fmt.Fprintf(out, `Then start it, by hand or by systemd, and see what is missing and how it fares:
+  sourdine node -c %s
+  sudo cp %s /etc/systemd/system/ && sudo systemctl enable --now %s
+  sourdine node check -c %s
+  sourdine node status -c %s
+`, file, unit, strings.TrimSuffix(filepath.Base(unit), ".service"), file, file)
 }

@@ -67,9 +67,22 @@ func printNodeStatus(out io.Writer, st *mixnode.Status) {
 		fmt.Fprintf(w, "post office\t%d requests given to it, %d answers sent\n", st.Requests, st.Answers)
 	}
 	fmt.Fprintf(w, "packets\t%d came, %d went on\n", st.Received, st.Forwarded)
+	fmt.Fprintf(w, "line\t%s\n", lineText(&st.Line))
 	fmt.Fprintf(w, "waiting\t%d packets, of %d that have room; %d only for a slow neighbour or line\n", st.Held, st.Capacity, st.Ready)
 	d := st.Dropped
 	fmt.Fprintf(w, "dropped\t%d damaged, %d replayed, %d misrouted, %d for nobody, %d over a gateway's rate\n", d.Damaged, d.Replayed, d.Misrouted, d.Unroutable, d.Limited)
-	fmt.Fprintf(w, "lost here\t%d for want of memory, %d waited too long, %d with a connection, %d with the disk\n", d.Shed, d.Stale, d.Broken, d.Unsynced)
+	fmt.Fprintf(w, "lost here\t%d for want of memory, %d for want of line, %d waited too long, %d with a connection, %d with the disk\n", d.Shed, d.Slow, d.Stale, d.Broken, d.Unsynced)
 	w.Flush()
+}
+
+// lineText says what a node carried this month and may carry.
+func lineText(l *mixnode.Line) string {
+	text := fmt.Sprintf("%.1f GB this month", float64(l.MonthBytes)/1e9)
+	if l.MonthGB > 0 {
+		text += fmt.Sprintf(" of %d", l.MonthGB)
+	}
+	if l.PaceKbit > 0 {
+		text += fmt.Sprintf("; at most %d kbit/s each way at present", l.PaceKbit)
+	}
+	return text
 }

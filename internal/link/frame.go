@@ -2,7 +2,9 @@ package link
 
 import (
 	"errors"
+	"slices"
 	"sync"
+	"unsafe"
 
 	"codeberg.org/sourdine/sourdine/sphinx"
 )
@@ -53,6 +55,14 @@ func (p *Frames) newFrame(room int) *Frame {
 	return &Frame{from: p, buf: make([]byte, room+aroundCommand)}
 }
 
+// Memory is how many bytes a frame takes of the machine, as the allocator rounds it.
+func (p *Frames) Memory() int {
+	return cap(slices.Grow([]byte(nil), p.room+aroundCommand)) + int(unsafe.Sizeof(Frame{}))
+}
+
+// Packet is how many bytes a packet takes on the line.
+func (p *Frames) Packet() int { return sealedHeader + commandHeader + p.packet + macLength }
+
 // MaxChunk is the longest Data of a Consensus2, in bytes. A stock node cuts a
 // consensus into pieces of that length.
 func (p *Frames) MaxChunk() int { return p.down }
@@ -87,6 +97,9 @@ func (p *Frames) get(length int) *Frame {
 
 // Packet is the packet of the SendPacket or SendRetrievePacket in the frame.
 func (f *Frame) Packet() []byte { return f.command()[commandHeader:][:f.from.packet] }
+
+// Size is how many bytes the frame's command takes on the line.
+func (f *Frame) Size() int { return len(f.record()) }
 
 // Set writes another command into the frame: what a hop makes of the one that it
 // received. Data may lie in the frame, and is moved then. A Consensus, which may
