@@ -360,6 +360,9 @@ func (n *Network) Path(parts ...string) string {
 	return filepath.Join(append([]string{n.dir}, parts...)...)
 }
 
+// Address is where a process listens.
+func (n *Network) Address(name string) string { return n.real[name] }
+
 // Epoch is the number of the current epoch.
 func (n *Network) Epoch() uint64 { return directory.EpochAt(time.Now(), n.o.Epoch) }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -163,5 +164,64 @@ func judge(t *testing.T, what string, c clock, bursts []tap.Chunk) {
 		what, slots, commands, late, jitter, sorted[len(sorted)*19/20]-sorted[len(sorted)/20])
 	if wireJudgesJitter && !c.unjudged && late*1000 > slots {
 		t.Errorf("%s: %d of %d slots were more than %v from their time", what, late, slots, jitter)
+	}
+}
+
+// What the entry sends a gateway is one command of one size in each slot, whether
+// replies come to it as they are made, all together after a while, or not at all:
+// nobody can mark a gateway's line by holding replies back.
+func TestRepliesKeepTheirSlots(t *testing.T) {
+	t.Parallel()
+	const slot = 200 * time.Millisecond
+	line, way := new(tap.Wire), new(tap.Wire) // of the gateway; into the first mix, for packets and replies
+	n := start(t, testnet.Options{Slot: slot, Taps: map[string]tap.Tap{testnet.Entry: line, "mix1": way}})
+	for _, phase := range []struct {
+		what           string
+		held, let      time.Duration // of the way
+		fewest, atMost int           // replies that come to the gateway, of a hundred slots
+	}{
+		{"at once", 0, time.Second, 80, 120},
+		{"in bunches", 4 * time.Second, time.Second / 2, 1, 120},
+		{"not at all", time.Minute, 0, 0, 40},
+	} {
+		func() {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			var holding sync.WaitGroup
+			holding.Go(func() {
+				defer way.Restore()
+				for ctx.Err() == nil {
+					if phase.held > 0 {
+						way.Stall()
+						pause(ctx, phase.held)
+						way.Restore()
+					}
+					pause(ctx, phase.let)
+				}
+			})
+			from, answered := len(line.Chunks()), status(t, n).Answered
+			const slots = 100
+			if err := n.Wait(ctx, "slots", func() (bool, error) {
+				return len(tap.Bursts(line.Chunks()[from:], false, 5*time.Millisecond)) > slots*9/8, nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			came := int(status(t, n).Answered - answered)
+			cancel()
+			holding.Wait()
+			entrys := clock{slot: slot * 8 / 9, size: answerBytes, inSlot: 1, inAll: 1, unjudged: true}
+			judge(t, phase.what, entrys, tap.Bursts(line.Chunks()[from:], false, 5*time.Millisecond))
+			if came < phase.fewest || came > phase.atMost {
+				t.Errorf("%s: %d replies came, so the replies were not held as they should", phase.what, came)
+			}
+		}()
+	}
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }

@@ -16,8 +16,8 @@ type Chunk struct {
 	Bytes int
 }
 
-// Wire is a TCP proxy that records what passes, and that can stall, slow or cut
-// it. Its zero value is ready; its methods are safe for concurrent use.
+// Wire is a TCP proxy that records what passes, and that can stall, slow, narrow,
+// garble or cut it. Its zero value is ready; its methods are safe for concurrent use.
 type Wire struct {
 	mu      sync.Mutex
 	chunks  []Chunk
@@ -25,6 +25,9 @@ type Wire struct {
 	opened  int
 	cut     bool
 	delay   time.Duration
+	rate    int                // bytes a second in each direction; 0: no bound
+	free    map[bool]time.Time // by direction: when the narrow line has room again
+	garbled bool
 	stalled chan struct{} // nil: not stalled; closed by Restore
 }
 
@@ -56,11 +59,25 @@ func (w *Wire) Slow(d time.Duration) {
 	w.delay = d
 }
 
-// Restore ends what Cut, Stall and Slow began.
+// Narrow lets so many bytes a second pass in each direction.
+func (w *Wire) Narrow(rate int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rate, w.free = rate, map[bool]time.Time{}
+}
+
+// Garble changes a bit of each chunk.
+func (w *Wire) Garble() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.garbled = true
+}
+
+// Restore ends what Cut, Stall, Slow, Narrow and Garble began.
 func (w *Wire) Restore() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cut, w.delay = false, 0
+	w.cut, w.delay, w.rate, w.garbled = false, 0, 0, false
 	if w.stalled != nil {
 		close(w.stalled)
 		w.stalled = nil
@@ -199,7 +216,18 @@ func (w *Wire) record(data []byte, number int, out bool) piece {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.chunks = append(w.chunks, Chunk{Conn: number, At: now, Out: out, Bytes: len(data)})
-	return piece{data: slices.Clone(data), due: now.Add(w.delay)}
+	p := piece{data: slices.Clone(data), due: now.Add(w.delay)}
+	if w.rate > 0 {
+		if free := w.free[out]; free.After(p.due) {
+			p.due = free
+		}
+		p.due = p.due.Add(time.Duration(len(data)) * time.Second / time.Duration(w.rate))
+		w.free[out] = p.due
+	}
+	if w.garbled {
+		p.data[0] ^= 1
+	}
+	return p
 }
 
 // pass waits until due, and as long as the line is stalled.

@@ -191,3 +191,38 @@ func TestBursts(t *testing.T) {
 		t.Errorf("the other direction: %v", got)
 	}
 }
+
+func TestWireNarrow(t *testing.T) {
+	w := new(Wire)
+	address := serveTap(t, w, Target{Address: echo(t)})
+	w.Narrow(100_000)
+	start := time.Now()
+	c := dial(t, address)
+	for range 2 {
+		if err := roundTrip(c, string(make([]byte, 10_000))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// There and back, twice.
+	if took := time.Since(start); took < 400*time.Millisecond {
+		t.Errorf("40,000 bytes one after the other took %v at 100,000 a second", took)
+	}
+}
+
+func TestWireGarbled(t *testing.T) {
+	w := new(Wire)
+	address := serveTap(t, w, Target{Address: echo(t)})
+	w.Garble()
+	c := dial(t, address)
+	if _, err := io.WriteString(c, "text"); err != nil {
+		t.Fatal(err)
+	}
+	w.Restore()
+	back := make([]byte, 4)
+	if _, err := io.ReadFull(c, back); err != nil {
+		t.Fatal(err)
+	}
+	if err := roundTrip(c, "text"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,100 @@
+package testnet_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/internal/testnet"
+	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+	"codeberg.org/sourdine/sourdine/mixnode"
+)
+
+// A mix whose neighbour takes nothing holds as many packets as its memory has room
+// for, sheds what is more, says so, and is as before when the neighbour is back.
+func TestOverload(t *testing.T) {
+	t.Parallel()
+	beyond := new(tap.Wire)
+	n := start(t, testnet.Options{
+		Slot: 20 * time.Millisecond, Delay: 100 * time.Millisecond, Payload: 4000,
+		Taps: map[string]tap.Tap{"mix3": beyond},
+		Edit: func(process string, c map[string]any) {
+			if process == "mix2" {
+				c["budget"] = map[string]any{"memory_mb": overloadedMB}
+			}
+		},
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience+3*overloadedFor)
+	defer cancel()
+	submit(t, n, "you@far.example", "before the flood", "x\n")
+	arrival(t, ctx, n, "before the flood")
+	idle := resident(t, n, "mix2", "VmRSS")
+
+	beyond.Stall()
+	var full *mixnode.Status
+	if err := n.Wait(ctx, "the mix to shed packets", func() (bool, error) {
+		full = nodeStatus(t, ctx, n, "mix2")
+		return full.Dropped.Shed > 0, nil
+	}); err != nil {
+		t.Fatalf("%v: %+v", err, full)
+	}
+	submit(t, n, "you@far.example", "in the flood", "x\n")
+	for end := time.Now().Add(overloadedFor); time.Now().Before(end); time.Sleep(time.Second) {
+		st := nodeStatus(t, ctx, n, "mix2")
+		if st.Held > st.Capacity {
+			t.Errorf("%d packets are held, and there is room for %d", st.Held, st.Capacity)
+		}
+		if st.Ready < st.Capacity/2 {
+			t.Errorf("only %d of %d packets wait for a neighbour that takes none", st.Ready, st.Capacity)
+		}
+	}
+	peak, most := resident(t, n, "mix2", "VmHWM"), overloadedMB<<20+mixnode.Overhead
+	shed := nodeStatus(t, ctx, n, "mix2").Dropped.Shed
+	t.Logf("%d MB with few packets, %d MB at most with %d waiting and %d shed; the budget is %d MB, and %d MB beside it",
+		idle>>20, peak>>20, full.Capacity, shed, overloadedMB, mixnode.Overhead>>20)
+	if peak > most {
+		t.Errorf("the process took %d MB, and may take %d", peak>>20, most>>20)
+	}
+	if shed <= full.Dropped.Shed {
+		t.Errorf("%d packets were shed at first, and %d in the end", full.Dropped.Shed, shed)
+	}
+	text, err := n.Run(ctx, "node", "status", "-c", n.Path("mix2", "node.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text, fmt.Sprintf("%d for want of memory", nodeStatus(t, ctx, n, "mix2").Dropped.Shed)) {
+		t.Errorf("its operator is not told that packets were shed:\n%s", text)
+	}
+
+	beyond.Restore()
+	if err := n.Wait(ctx, "the mix to hold few packets again", func() (bool, error) {
+		return nodeStatus(t, ctx, n, "mix2").Held < full.Capacity/4, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	after := nodeStatus(t, ctx, n, "mix2").Dropped.Shed
+	allOnce(t, ctx, n)
+	if now := nodeStatus(t, ctx, n, "mix2").Dropped.Shed; now != after {
+		t.Errorf("%d packets more were shed when there was room again", now-after)
+	}
+}
+
+// resident is how many bytes of memory a process has, or had at most (proc(5)).
+func resident(t *testing.T, n *testnet.Network, name, field string) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.Process(name).Pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		var kB int
+		if _, err := fmt.Sscanf(line, field+":%d kB", &kB); err == nil {
+			return kB << 10
+		}
+	}
+	t.Fatalf("no %s in\n%s", field, b)
+	return 0
+}

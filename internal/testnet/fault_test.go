@@ -1,0 +1,184 @@
+package testnet_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"codeberg.org/sourdine/sourdine/internal/testnet"
+	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+	"codeberg.org/sourdine/sourdine/mixnode"
+)
+
+// nodeStatus asks a node how it fares.
+func nodeStatus(t *testing.T, ctx context.Context, n *testnet.Network, name string) *mixnode.Status {
+	t.Helper()
+	out, err := n.Run(ctx, "node", "status", "--json", "-c", n.Path(name, "node.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := new(mixnode.Status)
+	if err := json.Unmarshal([]byte(out), st); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// useful waits until a node says that packets come and go.
+func useful(t *testing.T, ctx context.Context, n *testnet.Network, name string) {
+	t.Helper()
+	before := nodeStatus(t, ctx, n, name).Forwarded
+	if err := n.Wait(ctx, name+" to carry packets", func() (bool, error) {
+		return nodeStatus(t, ctx, n, name).Forwarded > before, nil
+	}); err != nil {
+		t.Fatalf("%v: %+v", err, nodeStatus(t, ctx, n, name))
+	}
+}
+
+// Whatever befalls nodes and their lines, mail waits and arrives, once.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	into1, into2 := new(tap.Wire), new(tap.Wire)
+	n := start(t, testnet.Options{Slot: 500 * time.Millisecond, Taps: map[string]tap.Tap{"mix1": into1, "mix2": into2}})
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+	defer cancel()
+
+	t.Run("every role killed", func(t *testing.T) {
+		for _, name := range []string{testnet.Entry, "mix2", testnet.Exit} {
+			epoch := n.Epoch()
+			n.Process(name).KillAll()
+			if err := n.Process(name).Start(); err != nil {
+				t.Fatal(err)
+			}
+			if err := n.Listening(ctx, name); err != nil {
+				t.Fatal(err)
+			}
+			useful(t, ctx, n, name)
+			// One epoch may have ended meanwhile, of ten seconds, but not two.
+			if now := n.Epoch(); now > epoch+1 {
+				t.Errorf("%s is useful again %d epochs later", name, now-epoch)
+			}
+		}
+		submit(t, n, "you@far.example", "after the kills", "x\n")
+		arrival(t, ctx, n, "after the kills")
+	})
+
+	t.Run("garbage", func(t *testing.T) {
+		into2.Garble()
+		submit(t, n, "you@far.example", "garbled", "x\n")
+		before := nodeStatus(t, ctx, n, "mix2")
+		if err := n.Wait(ctx, "the neighbour to be let go", func() (bool, error) {
+			return nodeStatus(t, ctx, n, "mix2").FromNow == 0, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		into2.Restore()
+		arrival(t, ctx, n, "garbled")
+		// What is changed on the line ends the line, before anything is unwrapped.
+		if now := nodeStatus(t, ctx, n, "mix2"); now.Dropped.Damaged != before.Dropped.Damaged {
+			t.Errorf("%d packets were damaged", now.Dropped.Damaged-before.Dropped.Damaged)
+		}
+	})
+
+	t.Run("partition", func(t *testing.T) {
+		into1.Cut()
+		into2.Cut()
+		submit(t, n, "you@far.example", "partitioned", "x\n")
+		epoch := n.Epoch()
+		if err := n.Wait(ctx, "two epochs", func() (bool, error) { return n.Epoch() >= epoch+2, nil }); err != nil {
+			t.Fatal(err)
+		}
+		into1.Restore()
+		into2.Restore()
+		arrival(t, ctx, n, "partitioned")
+	})
+
+	t.Run("strangers", func(t *testing.T) {
+		close := crowd(t, n.Address("mix3"), 10_000)
+		defer close()
+		useful(t, ctx, n, "mix3")
+		submit(t, n, "you@far.example", "through a crowd", "x\n")
+		arrival(t, ctx, n, "through a crowd")
+	})
+
+	t.Run("changed address", func(t *testing.T) {
+		p := n.Process("mix3")
+		if err := p.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		moved := freeAddress(t)
+		if err := n.Edit("mix3", func(c map[string]any) { c["address"], c["bind"] = moved, moved }); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		submit(t, n, "you@far.example", "moved", "x\n")
+		arrival(t, ctx, n, "moved")
+	})
+
+	t.Run("narrow uplink", func(t *testing.T) {
+		// Packets for two slots and their replies take most of what 1 Mbit/s carries.
+		into2.Narrow(1_000_000 / 8)
+		defer into2.Restore()
+		before := nodeStatus(t, ctx, n, "mix1")
+		submit(t, n, "you@far.example", "narrow", largeText(60_000))
+		arrival(t, ctx, n, "narrow")
+		now := nodeStatus(t, ctx, n, "mix1")
+		b, a := before.Dropped, now.Dropped
+		if a.Shed != b.Shed || a.Stale != b.Stale || a.Slow != b.Slow || a.Broken != b.Broken {
+			t.Errorf("a slow line lost packets: before %+v, after %+v", b, a)
+		}
+	})
+
+	allOnce(t, ctx, n)
+}
+
+// freeAddress is one on which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// crowd opens connections to an address, of which some say nothing and some say
+// anything, and returns what closes them.
+func crowd(t *testing.T, address string, size int) (leave func()) {
+	t.Helper()
+	var mu sync.Mutex
+	var conns []net.Conn
+	var opening sync.WaitGroup
+	for i := range 8 {
+		opening.Go(func() {
+			noise := make([]byte, 2000)
+			for j := range size / 8 {
+				c, err := net.Dial("tcp", address)
+				if err != nil {
+					t.Errorf("connection %d of the crowd: %v", i+8*j, err)
+					return
+				}
+				if j%4 == 0 {
+					rand.Read(noise)
+					_, _ = c.Write(noise) // the node may have closed it
+				}
+				mu.Lock()
+				conns = append(conns, c)
+				mu.Unlock()
+			}
+		})
+	}
+	opening.Wait()
+	return func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}
+}
