@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,7 +78,7 @@ func TestDrain(t *testing.T) {
 		due       []time.Duration // of the packets it holds
 		connected bool
 		takes     time.Duration // the drain
-		left      int           // packets that the neighbour took
+		left      int64         // packets that the neighbour took
 	}{
 		{"nothing", nil, true, 0, 0},
 		{"packets", []time.Duration{10 * time.Second, 70 * time.Second}, true, 70 * time.Second, 2},
@@ -91,7 +92,7 @@ func TestDrain(t *testing.T) {
 				defer cancel()
 				go n.mixer.run(ctx, n.keys.broken)
 				synctest.Wait()
-				left := 0
+				var left atomic.Int64
 				if test.connected {
 					n.connected.Add(1)
 					go func() {
@@ -102,7 +103,7 @@ func TestDrain(t *testing.T) {
 							case <-more:
 							}
 							for _, p := range n.mixer.take(there, nil, 10) {
-								left++
+								left.Add(1)
 								drop(p)
 							}
 						}
@@ -117,8 +118,8 @@ func TestDrain(t *testing.T) {
 				if took := time.Since(start); took < test.takes || took > test.takes+time.Second {
 					t.Errorf("it took %v, want %v", took, test.takes)
 				}
-				if left != test.left {
-					t.Errorf("%d packets left, want %d", left, test.left)
+				if got := left.Load(); got != test.left {
+					t.Errorf("%d packets left, want %d", got, test.left)
 				}
 				cancel()
 				synctest.Wait()

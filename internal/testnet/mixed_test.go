@@ -19,8 +19,8 @@ var stock = sync.OnceValues(func() (string, error) {
 	return path, build.Run()
 })
 
-// Each node of ours stands in a network whose other nodes are Katzenpost's own, and
-// mail crosses it.
+// Each node of ours stands in a network whose other nodes are Katzenpost's own: mail
+// crosses it, and so does a packet of a stock client.
 func TestOneAmongStockNodes(t *testing.T) {
 	t.Parallel()
 	all := []string{testnet.Entry, "mix1", "mix2", "mix3", testnet.Exit}
@@ -38,6 +38,7 @@ func TestOneAmongStockNodes(t *testing.T) {
 			if got := arrival(t, t.Context(), n, "among strangers"); got != text {
 				t.Errorf("%d bytes arrived, %d were written, and they differ", len(got), len(text))
 			}
+			ping(t, n)
 		})
 	}
 }
