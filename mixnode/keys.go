@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"codeberg.org/sourdine/sourdine/internal/seal"
@@ -30,6 +31,7 @@ type keys struct {
 	givenUp map[uint64]bool      // roll's alone
 
 	current atomic.Pointer[[]*epochKey] // what packets are made for at present
+	using   sync.RWMutex                // held for reading by who opens a packet with one of them
 }
 
 // keysDir is where, in a node's state directory, its mix keys lie.
@@ -73,6 +75,7 @@ func (k *keys) public(epoch uint64) []byte {
 func (k *keys) roll(epoch uint64) error {
 	around := []uint64{epoch, epoch - 1, epoch + 1}
 	k.show(around)
+	k.unused()
 	var problems []error
 	for e, old := range k.open {
 		if e+1 < epoch {
@@ -97,6 +100,13 @@ func (k *keys) show(epochs []uint64) {
 		}
 	}
 	k.current.Store(&list)
+}
+
+// unused waits until nobody uses a key that is no candidate any more: it will be
+// wiped.
+func (k *keys) unused() {
+	k.using.Lock()
+	defer k.using.Unlock()
 }
 
 func (k *keys) openTags(epoch uint64) error {
@@ -131,6 +141,7 @@ func (k *keys) broken() error {
 func (k *keys) close() error {
 	var all []error
 	k.current.Store(&[]*epochKey{})
+	k.unused()
 	for _, key := range k.open {
 		all = append(all, key.tags.Close())
 	}

@@ -45,6 +45,8 @@ func (n *node) unwrap(p *packet) {
 
 // open finds the key that a packet was made for.
 func (n *node) open(p *packet, u *sphinx.Unwrapped) *epochKey {
+	n.keys.using.RLock()
+	defer n.keys.using.RUnlock()
 	for _, k := range n.keys.candidates() {
 		if n.sphinx.Unwrap(k.private, p.body, u) == nil {
 			return k

@@ -1,6 +1,10 @@
 package sphinx
 
-import "crypto/mlkem"
+import (
+	"crypto/mlkem"
+
+	"codeberg.org/sourdine/sourdine/sphinx/internal/forget"
+)
 
 // mlkem768 is ML-KEM-768 (FIPS 203). A private key is the public one and behind
 // it the seed of 64 bytes, as hpqc's kem/mlkem768 writes it.
@@ -15,6 +19,7 @@ func (mlkem768) generateKey() (public, private []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	defer forget.DecapsulationKey(k)
 	seed := k.Bytes()
 	defer clear(seed)
 	public = k.EncapsulationKey().Bytes()
@@ -59,4 +64,9 @@ func (p *mlkemPrivate) sharedSecret(element, secret []byte) bool {
 	return err == nil // only a wrong length is an error: a forged one is another secret
 }
 
-func (p *mlkemPrivate) Wipe() { *p = mlkemPrivate{} }
+func (p *mlkemPrivate) Wipe() {
+	if p.k != nil {
+		forget.DecapsulationKey(p.k)
+	}
+	*p = mlkemPrivate{}
+}

@@ -52,8 +52,7 @@ type PrivateKey interface {
 	sharedSecret(element, secret []byte) bool
 
 	// Wipe clears the key when its time is over. Nothing may be using it; from then
-	// on Unwrap refuses it. An expanded ML-KEM key belongs to crypto/mlkem, which
-	// does not wipe: it is dropped, for the collector of garbage.
+	// on Unwrap refuses it.
 	Wipe()
 }
 

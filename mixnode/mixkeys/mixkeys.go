@@ -167,7 +167,8 @@ func (k *Keys) remove(now uint64) error {
 	k.mu.Lock()
 	for epoch := range k.keys {
 		if old(epoch) {
-			delete(k.keys, epoch) // and with the last packet that is being opened, the key is garbage
+			k.keys[epoch].private.Wipe()
+			delete(k.keys, epoch)
 		}
 	}
 	k.mu.Unlock()
@@ -281,8 +282,8 @@ func (k *Keys) Public(epoch uint64) []byte {
 	return nil
 }
 
-// Private returns the private key of an epoch, or nil if there is none. Who keeps it keeps it from
-// being forgotten.
+// Private returns the private key of an epoch, or nil if there is none. It is wiped when Ensure erases
+// the key, and by Close: nothing may be using it then.
 func (k *Keys) Private(epoch uint64) sphinx.PrivateKey {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -306,6 +307,9 @@ func (k *Keys) Close() error {
 		return nil
 	}
 	k.mu.Lock()
+	for _, key := range k.keys {
+		key.private.Wipe()
+	}
 	clear(k.keys)
 	k.mu.Unlock()
 	err := k.lock.Close()

@@ -9,6 +9,7 @@ import (
 	"crypto/sha3"
 	"fmt"
 
+	"codeberg.org/sourdine/sourdine/sphinx/internal/forget"
 	"codeberg.org/sourdine/sourdine/sphinx/internal/x25519"
 )
 
@@ -95,8 +96,13 @@ func (p *PrivateKey) Decapsulate(ciphertext, secret []byte) bool {
 	return good && err == nil // only a wrong length is an error
 }
 
-// Wipe clears the key, and drops that of ML-KEM, which crypto/mlkem cannot wipe.
-func (p *PrivateKey) Wipe() { *p = PrivateKey{} }
+// Wipe clears the key.
+func (p *PrivateKey) Wipe() {
+	if p.m != nil {
+		forget.DecapsulationKey(p.m)
+	}
+	*p = PrivateKey{}
+}
 
 // label is the draft's, in Section 5.3.
 const label = `\./` + `/^\`
