@@ -50,12 +50,15 @@ lies. Admit a node again to change the end or, without --until, to lift it.`,
 					return fmt.Errorf("%s: %w", name, err)
 				}
 				note := ""
+				if a.Layer > 0 {
+					note = fmt.Sprintf(", layer %d", a.Layer)
+				}
 				if !until.IsZero() {
-					note = ", until " + moment(until)
+					note += ", until " + moment(until)
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "admitted %s %s%s, run by %s, key %x\n", a.Role, a.Name, note, a.Operator, a.ID())
 			}
-			return printEffect(cmd.OutOrStdout(), c, "list them, if more than half of the authorities admit them by then")
+			return printEffect(cmd.OutOrStdout(), c, "more than half of the authorities do", "lists them")
 		},
 	}
 	configFlag(cmd, &path)
@@ -86,7 +89,7 @@ authorities have removed them that no majority is left for them.`,
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "removed %s %s, run by %s, key %x\n", a.Role, a.Name, a.Operator, a.ID())
 			}
-			return printEffect(cmd.OutOrStdout(), c, "be without them, if no majority of the authorities is left for them by then")
+			return printEffect(cmd.OutOrStdout(), c, "so many authorities do that no majority is left for them", "is without them")
 		},
 	}
 	configFlag(cmd, &path)
@@ -125,9 +128,9 @@ func authorityListCommand() *cobra.Command {
 	return cmd
 }
 
-// printEffect says when a change that was just made takes effect, and what the first
-// consensus that can show it does.
-func printEffect(out io.Writer, c *authority.Config, shows string) error {
+// printEffect says when a change that was just made takes effect: when this authority
+// takes it up, who else must by when, and what the consensus does then.
+func printEffect(out io.Writer, c *authority.Config, others, then string) error {
 	e, err := c.Effect()
 	if err != nil {
 		return fmt.Errorf("the change is made, but the running authority cannot be asked when it takes it up: %w", err)
@@ -136,8 +139,9 @@ func printEffect(out io.Writer, c *authority.Config, shows string) error {
 		fmt.Fprintln(out, "The authority is not running, and counts with the change from its start.")
 		return nil
 	}
-	fmt.Fprintf(out, "This authority takes the change up by itself at %s.\nThe consensus of epoch %d, which begins at %s, is the first that can %s.\n",
-		moment(e.Turn), e.Epoch, moment(e.Begins), shows)
+	fmt.Fprintf(out, "This authority takes the change up by itself at %s.\n", moment(e.Turn))
+	fmt.Fprintf(out, "If %s by %s, the consensus of epoch %d %s, which begins at %s; otherwise a later one.\n",
+		others, moment(e.Vote), e.Epoch, then, moment(e.Begins))
 	return nil
 }
 

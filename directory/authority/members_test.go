@@ -2,7 +2,9 @@ package authority
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,11 +20,13 @@ import (
 type person struct {
 	directory.Member
 	keys *katzenpost.Keys
+	dir  string // of the keys
 }
 
 func newPerson(t *testing.T, m directory.Member) *person {
 	t.Helper()
-	keys, err := katzenpost.CreateKeys(t.TempDir())
+	dir := filepath.Join(t.TempDir(), "state")
+	keys, err := katzenpost.CreateKeys(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +35,7 @@ func newPerson(t *testing.T, m directory.Member) *person {
 		m.Address = "192.0.2.1:1"
 	}
 	m.SetKeys(keys.IdentityPublic, keys.LinkPublic)
-	return &person{m, keys}
+	return &person{m, keys, dir}
 }
 
 // file is what the person signs, with a change.
@@ -61,7 +65,7 @@ func newConfig(t *testing.T) (c *Config, n *directory.Network, entry *person) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	c = &Config{Name: "auth1", Address: auth.Address, Network: filepath.Join(dir, "network.toml"), Members: filepath.Join(dir, "members"), State: dir}
+	c = &Config{Name: "auth1", Address: auth.Address, Network: filepath.Join(dir, "network.toml"), Members: filepath.Join(dir, "members"), State: auth.dir}
 	if err := os.WriteFile(c.Network, n.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -216,6 +220,55 @@ func TestAdmittedRefuses(t *testing.T) {
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// An engine starts anew only for a list that differs and that it can start with.
+func TestChanged(t *testing.T) {
+	c, n, entry := newConfig(t)
+	admit(t, c, entry.file(t, asItIs), time.Time{})
+	for name, m := range map[string]directory.Member{
+		"mix1": {Role: directory.RoleMix, Layer: 1}, "mix2": {Role: directory.RoleMix, Layer: 2},
+		"mix3": {Role: directory.RoleMix, Layer: 2}, "exit": {Role: directory.RoleExit},
+	} {
+		m.Name = name
+		admit(t, c, newPerson(t, m).file(t, asItIs), time.Time{})
+	}
+	const year = 8760 * time.Hour
+	begins := directory.EpochStart(directory.EpochAt(time.Now(), time.Hour), time.Hour)
+	admit(t, c, newPerson(t, directory.Member{Role: directory.RoleExit, Name: "exit2"}).file(t, asItIs), begins.Add(year))
+	var log bytes.Buffer
+	v := &voter{cfg: c, network: n, turns: turns{time.Hour, 0, 1}, log: slog.New(slog.NewTextHandler(&log, nil))}
+	turn := v.turns.next(begins)
+	list, _, err := v.read(turn)
+	if err != nil || len(list) != 6 {
+		t.Fatal(list, err)
+	}
+	file := func(name string) string { return filepath.Join(c.Members, name) }
+	for _, test := range []struct {
+		name   string
+		change func() error
+		at     time.Time
+		want   bool
+		says   string
+	}{
+		{"nothing", func() error { return nil }, turn, false, ""},
+		{"a year later", func() error { return nil }, turn.Add(year), true, ""},
+		{"a damaged file", func() error { return os.WriteFile(file("x.member"), []byte("role"), 0o600) }, turn, false, "x.member"},
+		{"a mix less", func() error { return errors.Join(os.Remove(file("x.member")), os.Remove(file("mix2.member"))) }, turn, true, ""},
+		{"a mix less, in a vote", func() error { return nil }, begins, false, ""},
+		{"a layer less", func() error { return os.Remove(file("mix3.member")) }, turn, false, "no mix of layer 2"},
+	} {
+		log.Reset()
+		if err := test.change(); err != nil {
+			t.Fatal(err)
+		}
+		if got := v.changed(list, test.at); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
+		if got := log.String(); (got == "") != (test.says == "") || !strings.Contains(got, test.says) {
+			t.Errorf("%s: the log says %q, want %q", test.name, got, test.says)
 		}
 	}
 }

@@ -133,8 +133,9 @@ func firstFrom(t time.Time, period time.Duration) uint64 {
 
 // Effect is when a running authority takes up a change that is made now.
 type Effect struct {
-	Turn time.Time // when it starts its engine anew
-	Change
+	Turn   time.Time // when it starts its engine anew
+	Vote   time.Time // when the vote begins that is the first with it
+	Change           // what that vote is for
 }
 
 // Effect returns nil if the authority is not running, or there is no network yet: it
@@ -152,6 +153,7 @@ func (c *Config) Effect() (*Effect, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	return &Effect{t.next(now), t.change(now)}, nil
+	turn := t.next(time.Now())
+	first := firstVote(turn, t.period)
+	return &Effect{turn, directory.EpochStart(first-1, t.period), changeAt(first, t.period)}, nil
 }

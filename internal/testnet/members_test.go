@@ -161,7 +161,7 @@ func TestJoinAndLeave(t *testing.T) {
 	until := directory.EpochStart(admitted+5, c.network.Parameters.Epoch).Format(time.RFC3339)
 	for _, auth := range authorities {
 		out := authorityRun(t, ctx, n, auth, "admit", n.Path("mix4", "mix4.member"))
-		if !strings.Contains(out, fmt.Sprintf("of epoch %d,", admitted+2)) {
+		if !strings.Contains(out, fmt.Sprintf("the consensus of epoch %d lists them", admitted+2)) {
 			t.Errorf("%s does not say from when mix4 can be in the consensus:\n%s", auth, out)
 		}
 		authorityRun(t, ctx, n, auth, "admit", "--until", until, n.Path("mix5", "mix5.member"))
