@@ -72,8 +72,14 @@ func (m *Member) Sign(key sign.PrivateKey) ([]byte, error) {
 	return append(text, signText(text, key, m.identity)...), nil
 }
 
+// maxMember bounds a member's public file, in bytes; one of ours has about 8,000.
+const maxMember = 64 << 10
+
 // ParseMember reads a member's public file and checks its signature.
 func ParseMember(b []byte) (*Member, error) {
+	if len(b) > maxMember {
+		return nil, fmt.Errorf("%d bytes are more than a member's file can have", len(b))
+	}
 	text, sigs, err := splitSigned(b)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func authorityCommand() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &path)
-	cmd.AddCommand(authorityInitCommand(), authorityAdmitCommand())
+	cmd.AddCommand(authorityInitCommand(), authorityAdmitCommand(), authorityListCommand(), authorityRemoveCommand())
 	return cmd
 }
 
@@ -155,35 +155,5 @@ nodes with `+"`sourdine authority admit`"+`, and start:
 	cmd.Flags().IntVar(&p.Layers, "layers", p.Layers, "layers of mixes")
 	cmd.Flags().StringVar(&p.Scheme, "scheme", p.Scheme, "key exchange of the packets")
 	cmd.Flags().IntVar(&p.Payload, "payload", p.Payload, "bytes of user payload in a packet")
-	return cmd
-}
-
-func authorityAdmitCommand() *cobra.Command {
-	var path string
-	cmd := &cobra.Command{
-		Use:   "admit -c FILE MEMBER...",
-		Short: "Let nodes into the network, by their public files",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := authority.Load(path)
-			if err != nil {
-				return err
-			}
-			for _, name := range args {
-				b, err := config.Read(name)
-				if err != nil {
-					return err
-				}
-				m, err := c.Admit(b)
-				if err != nil {
-					return fmt.Errorf("%s: %w", name, err)
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "admitted %s %s, run by %s, key %x\n", m.Role, m.Name, m.Operator, m.ID())
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), "The authority counts with them from its next start. Restart it in the last three eighths of an epoch, and no two authorities in the same epoch.")
-			return nil
-		},
-	}
-	configFlag(cmd, &path)
 	return cmd
 }

@@ -6,16 +6,16 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	signpem "github.com/katzenpost/hpqc/sign/pem"
@@ -24,6 +24,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/directory"
 	files "codeberg.org/sourdine/sourdine/internal/config"
+	"codeberg.org/sourdine/sourdine/internal/control"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
 )
 
@@ -73,133 +74,123 @@ func Load(path string) (*Config, error) {
 	return c, nil
 }
 
-// memberSuffix ends the names of admitted members' files.
-const memberSuffix = ".member"
-
-// Admit checks a member's public file and puts it among the admitted ones. The
-// authority counts with it from its next start.
-func (c *Config) Admit(file []byte) (*directory.Member, error) {
-	m, err := directory.ParseMember(file)
-	if err != nil {
-		return nil, err
-	}
-	if m.Role == directory.RoleAuthority {
-		return nil, fmt.Errorf("%s is an authority: authorities are fixed by the network file", m.Name)
-	}
-	if err := c.checkLayer(m); err != nil {
-		return nil, err
-	}
-	admitted, err := c.admitted()
-	if err != nil {
-		return nil, err
-	}
-	for _, other := range admitted {
-		if (other.Name == m.Name) != (other.ID() == m.ID()) {
-			return nil, fmt.Errorf("%s: a member with this name or this key is admitted already, with another key or name", m.Name)
-		}
-	}
-	if err := os.MkdirAll(c.Members, 0o700); err != nil {
-		return nil, err
-	}
-	return m, files.WriteFile(filepath.Join(c.Members, m.Name+memberSuffix), file, 0o600)
-}
-
-// checkLayer refuses a mix of a layer that the network does not have. Before there
-// is a network file, vote does.
-func (c *Config) checkLayer(m *directory.Member) error {
-	b, err := files.Read(c.Network)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	n, err := directory.ParseNetwork(b)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.Network, err)
-	}
-	if m.Layer > n.Parameters.Layers {
-		return fmt.Errorf("%s is of layer %d, the network has %d", m.Name, m.Layer, n.Parameters.Layers)
-	}
-	return nil
-}
-
-// admitted returns the admitted members by name.
-func (c *Config) admitted() ([]*directory.Member, error) {
-	entries, err := os.ReadDir(c.Members)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var list []*directory.Member
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), memberSuffix) {
-			continue
-		}
-		b, err := files.Read(filepath.Join(c.Members, e.Name()))
-		if err != nil {
-			return nil, err
-		}
-		m, err := directory.ParseMember(b)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(c.Members, e.Name()), err)
-		}
-		list = append(list, m)
-	}
-	return list, nil
-}
-
-// Run votes until ctx ends. The engine gives up when it has no vote of its own to
-// reveal, a quarter into an epoch: when too few nodes published themselves, or the
-// machine slept through the moment before (state.reveal in
-// authority/voting/server/state.go). It is then started anew, and joins the next
-// epoch's vote. An engine joins in an epoch's first eighth or waits for the next
-// epoch, so one that lives less than the eighth between ended for another reason.
+// Run votes until ctx ends, and answers on the control socket with whom it does.
+//
+// The engine reads its list of nodes when it starts, so a changed list is taken up
+// by starting it anew, at one of this authority's turns. It also gives up by itself
+// when it has no vote of its own to reveal, a quarter into an epoch: when too few
+// nodes published themselves, or the machine slept through the moment before
+// (state.reveal in authority/voting/server/state.go). It is then started anew, and
+// joins the next epoch's vote. An engine joins in an epoch's first eighth or waits
+// for the next epoch, so one that lives less than the eighth between ended for
+// another reason.
 func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger) error {
-	for {
-		started := time.Now()
-		if err := c.vote(ctx, n, log); err != nil || ctx.Err() != nil {
-			return err
-		}
-		if time.Since(started) < n.Parameters.Epoch/8 {
-			return errors.New("the voting engine ended by itself soon after its start; look at the disk and at the clock, then start the authority again")
-		}
-		log.Warn("the voting engine ended by itself, and is started anew", "authority", c.Name)
-	}
-}
-
-// shutdownTimeout bounds how long the engine may take to end when it is asked to. It
-// goes on for minutes with asking others for a consensus that they do not have or who
-// do not answer (state.backgroundFetchConsensus). Nothing is lost when the process
-// ends before: the engine writes to its database in transactions.
-const shutdownTimeout = 5 * time.Second
-
-// vote runs one life of the engine, which ends with ctx or by itself. When ctx ends,
-// what is left of it ends with the process.
-func (c *Config) vote(ctx context.Context, n *directory.Network, log *slog.Logger) error {
-	engine, err := c.engine(n)
+	t, err := c.turns(n)
 	if err != nil {
 		return err
 	}
-	// The engine only logs that it cannot listen; ask first, so that it is said.
-	bind := c.Bind
-	if bind == "" {
-		bind = c.Address
+	// Only one process can listen at the address, and so only one has the socket.
+	if err := c.canListen(); err != nil {
+		return err
 	}
-	l, err := net.Listen("tcp", bind)
+	v := &voter{cfg: c, network: n, turns: t, log: log}
+	answer, err := control.Listen(c.socket(), control.Answers{questionMembers: v.inForce})
+	if err != nil {
+		return err
+	}
+	ctx, end := context.WithCancel(ctx)
+	var answering sync.WaitGroup
+	var failed error
+	answering.Go(func() {
+		failed = answer(ctx)
+		end()
+	})
+	err = v.run(ctx)
+	end()
+	answering.Wait()
+	return errors.Join(err, failed)
+}
+
+// turns are this authority's in a network.
+func (c *Config) turns(n *directory.Network) (turns, error) {
+	i := slices.IndexFunc(n.Authorities, func(a *directory.Member) bool { return a.Name == c.Name && a.Address == c.Address })
+	if i < 0 {
+		return turns{}, fmt.Errorf("the network file lists no authority %s at %s", c.Name, c.Address)
+	}
+	return turns{period: n.Parameters.Epoch, index: i, of: len(n.Authorities)}, nil
+}
+
+// canListen asks for the address first, because the engine only logs that it cannot
+// have it.
+func (c *Config) canListen() error {
+	l, err := net.Listen("tcp", cmp.Or(c.Bind, c.Address))
 	if err != nil {
 		return fmt.Errorf("listening: %w: is another program using the port, or is the address another machine's?", err)
 	}
-	l.Close()
+	return l.Close()
+}
 
+// voter runs the engine, one life after the other.
+type voter struct {
+	cfg     *Config
+	network *directory.Network
+	turns   turns
+	log     *slog.Logger
+	counted atomic.Pointer[[]counted] // with whom the engine votes; nil before the first
+}
+
+// inForce is an answer on the control socket.
+func (v *voter) inForce() (any, error) {
+	if list := v.counted.Load(); list != nil {
+		return *list, nil
+	}
+	return []counted{}, nil
+}
+
+func (v *voter) run(ctx context.Context) error {
+	for {
+		started := time.Now()
+		changed, err := v.vote(ctx)
+		switch {
+		case err != nil || ctx.Err() != nil:
+			return err
+		case changed:
+		case time.Since(started) < v.turns.period/8:
+			return errors.New("the voting engine ended by itself soon after its start; look at the disk and at the clock, then start the authority again")
+		default:
+			v.log.Warn("the voting engine ended by itself, and is started anew", "authority", v.cfg.Name)
+		}
+	}
+}
+
+// shutdownTimeout bounds how long the engine may take to end when the process does.
+// It goes on for minutes with asking others for a consensus that they do not have or
+// who do not answer (state.backgroundFetchConsensus, two minutes). Nothing is lost
+// when the process ends before: the engine writes to its database in transactions.
+// An engine that is to start anew must have ended, for the next one opens the same
+// database: it gets restartTimeout.
+const (
+	shutdownTimeout = 5 * time.Second
+	restartTimeout  = 3 * time.Minute
+)
+
+// vote runs one life of the engine, which ends with ctx, by itself, or because the
+// list of nodes has changed. When ctx ends, what is left of it ends with the process.
+func (v *voter) vote(ctx context.Context) (changed bool, err error) {
+	list, engine, err := v.read(time.Now())
+	if err != nil {
+		return false, err
+	}
+	if err := v.cfg.canListen(); err != nil {
+		return false, err
+	}
 	s, err := server.New(engine)
 	if err != nil {
-		return fmt.Errorf("starting the authority: %w", err)
+		return false, fmt.Errorf("starting the authority: %w", err)
 	}
-	log.Info("voting", "authority", c.Name, "network", n.Name, "mixes", len(engine.Mixes),
-		"entries", len(engine.GatewayNodes), "exits", len(engine.ServiceNodes), "epoch", n.Parameters.Epoch)
+	v.counted.Store(&list)
+	v.log.Info("voting", "authority", v.cfg.Name, "network", v.network.Name, "mixes", len(engine.Mixes),
+		"entries", len(engine.GatewayNodes), "exits", len(engine.ServiceNodes), "epoch", v.turns.period)
 	stop := context.AfterFunc(ctx, s.Shutdown)
 	defer stop()
 	ended := make(chan struct{})
@@ -207,27 +198,74 @@ func (c *Config) vote(ctx context.Context, n *directory.Network, log *slog.Logge
 		defer close(ended)
 		s.Wait()
 	}()
-	select {
-	case <-ended:
-	case <-ctx.Done():
+	for !changed {
+		turn := time.NewTimer(time.Until(v.turns.next(time.Now())))
 		select {
+		case <-turn.C:
+			changed = v.changed(list, time.Now())
 		case <-ended:
-		case <-time.After(shutdownTimeout):
+			return false, nil
+		case <-ctx.Done():
+			select {
+			case <-ended:
+			case <-time.After(shutdownTimeout):
+			}
+			return false, nil
 		}
 	}
-	return nil
+	v.log.Info("the list of nodes has changed, and the voting engine starts anew with it", "authority", v.cfg.Name)
+	go s.Shutdown()
+	select {
+	case <-ended:
+		return true, nil
+	case <-ctx.Done():
+		return false, nil
+	case <-time.After(restartTimeout):
+		return false, fmt.Errorf("the voting engine has a new list of nodes and did not end within %v to take it up: start the authority again", restartTimeout)
+	}
+}
+
+// read returns the members with whom an engine votes that starts at a moment, and its
+// configuration.
+func (v *voter) read(start time.Time) ([]counted, *config.Config, error) {
+	admitted, err := v.cfg.Admitted()
+	if err != nil {
+		return nil, nil, err
+	}
+	admitted = counting(admitted, changeAt(firstVote(start, v.turns.period), v.turns.period).Begins)
+	list := make([]counted, len(admitted))
+	for i, a := range admitted {
+		list[i] = a.counted()
+	}
+	engine, err := v.cfg.engine(v.network, admitted)
+	return list, engine, err
+}
+
+// changed says whether the engine should start anew for a list that differs from its
+// own. One that it could not start with stays where it is.
+func (v *voter) changed(list []counted, now time.Time) bool {
+	if !v.turns.safe(now) {
+		return false
+	}
+	read, _, err := v.read(now)
+	if err != nil {
+		v.log.Warn("the list of nodes cannot be used, and the old one stays in force", "authority", v.cfg.Name, "error", err)
+		return false
+	}
+	return !slices.Equal(read, list)
 }
 
 // engine makes the engine's configuration of ours.
-func (c *Config) engine(n *directory.Network) (*config.Config, error) {
-	if !slices.ContainsFunc(n.Authorities, func(a *directory.Member) bool { return a.Name == c.Name && a.Address == c.Address }) {
-		return nil, fmt.Errorf("the network file lists no authority %s at %s", c.Name, c.Address)
+func (c *Config) engine(n *directory.Network, members []*Admitted) (*config.Config, error) {
+	p := n.Parameters
+	for _, m := range members {
+		if m.Layer > p.Layers {
+			return nil, fmt.Errorf("%s is of layer %d, the network has %d", m.Name, m.Layer, p.Layers)
+		}
 	}
-	members, err := c.admitted()
-	if err != nil {
+	if err := complete(members, p.Layers); err != nil {
 		return nil, err
 	}
-	p := n.Parameters
 	engine := &config.Config{
 		Server: &config.Server{
 			Identifier:         c.Name,
@@ -256,7 +294,8 @@ func (c *Config) engine(n *directory.Network) (*config.Config, error) {
 		engine.Server.BindAddresses = []string{katzenpost.URL(c.Bind)}
 	}
 	for _, m := range members {
-		pem := m.Name + ".pem"
+		// Named by the key, so that an engine that still runs finds what it was told of.
+		pem := fmt.Sprintf("%x.pem", m.ID())
 		if err := files.WriteFile(filepath.Join(c.State, pem), signpem.ToPublicPEMBytes(m.IdentityKey()), 0o600); err != nil {
 			return nil, err
 		}
@@ -267,21 +306,10 @@ func (c *Config) engine(n *directory.Network) (*config.Config, error) {
 		case directory.RoleExit:
 			engine.ServiceNodes = append(engine.ServiceNodes, node)
 		case directory.RoleMix:
-			if m.Layer > p.Layers {
-				return nil, fmt.Errorf("%s is of layer %d, the network has %d", m.Name, m.Layer, p.Layers)
-			}
 			engine.Mixes = append(engine.Mixes, node)
 			layer := &engine.Topology.Layers[m.Layer-1]
 			layer.Nodes = append(layer.Nodes, *node)
 		}
-	}
-	for i, layer := range engine.Topology.Layers {
-		if len(layer.Nodes) == 0 {
-			return nil, fmt.Errorf("no mix of layer %d is admitted: run `sourdine authority admit` with one's public file", i+1)
-		}
-	}
-	if len(engine.GatewayNodes) == 0 || len(engine.ServiceNodes) == 0 {
-		return nil, errors.New("an entry and an exit must be admitted before the authority can vote: run `sourdine authority admit` with their public files")
 	}
 	if err := engine.FixupAndValidate(false); err != nil {
 		return nil, fmt.Errorf("configuring the authority: %w", err)

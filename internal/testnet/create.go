@@ -2,6 +2,7 @@ package testnet
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -40,7 +41,7 @@ func (n *Network) create(ctx context.Context) error {
 
 // choosePorts fixes where each process listens and where it is reached.
 func (n *Network) choosePorts() error {
-	names := slices.Concat(authorities, nodes, []string{Sink, Gateway, gatewayTLS})
+	names := slices.Concat(authorities, nodes, n.spares(), []string{Sink, Gateway, gatewayTLS})
 	addresses, err := freePorts(len(names))
 	if err != nil {
 		return err
@@ -62,6 +63,8 @@ func (n *Network) choosePorts() error {
 	}
 	return nil
 }
+
+func (n *Network) spares() []string { return slices.Sorted(maps.Keys(n.o.Spares)) }
 
 // gatewayTLS names the gateway's second port.
 const gatewayTLS = "gateway's TLS"
@@ -143,7 +146,7 @@ func (n *Network) createOthers(ctx context.Context) error {
 	if err := os.WriteFile(password, []byte(n.user.Password+"\n"), 0o600); err != nil {
 		return err
 	}
-	err := together(slices.Concat(mixes, []string{Exit, Gateway}), func(name string) error {
+	err := together(slices.Concat(mixes, n.spares(), []string{Exit, Gateway}), func(name string) error {
 		args := []string{"node", "init", n.Path(name), "--network", n.Path(networkFile), "--role"}
 		switch name {
 		case Gateway:
@@ -153,7 +156,8 @@ func (n *Network) createOthers(ctx context.Context) error {
 			args = append(args, "exit", "--from", "anonymous@exit.example", "--relay", n.reached[Sink], "--relay-tls", "none")
 			args = append(args, n.address(name)...)
 		default:
-			args = append(args, "mix", "--layer", name[len(name)-1:])
+			layer := cmp.Or(n.o.Spares[name], slices.Index(mixes, name)+1)
+			args = append(args, "mix", "--layer", strconv.Itoa(layer))
 			args = append(args, n.address(name)...)
 		}
 		_, err := n.Run(ctx, args...)
@@ -204,7 +208,7 @@ func (n *Network) configure() error {
 			floors["min_slot"], floors["min_delay"] = n.o.Slot.String(), n.o.Delay.String()
 		},
 	}
-	for _, name := range slices.Concat(authorities, nodes, []string{Gateway}) {
+	for _, name := range slices.Concat(authorities, nodes, n.spares(), []string{Gateway}) {
 		err := n.Edit(name, func(c map[string]any) {
 			if edit := edits[name]; edit != nil {
 				edit(c)

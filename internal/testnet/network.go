@@ -49,6 +49,10 @@ type Options struct {
 	StockBinary string
 	Decoys      bool
 
+	// Spares are mixes besides the three, by name with their layer, which are made,
+	// but neither admitted nor started.
+	Spares map[string]int
+
 	// Edit changes a configuration file before its process first starts; nil: none.
 	Edit func(process string, config map[string]any)
 
@@ -256,6 +260,9 @@ func (n *Network) startMembers(ctx context.Context) error {
 		}
 		n.add(name, args).binary = n.o.StockBinary
 	}
+	for _, name := range n.spares() {
+		n.add(name, []string{"node", "-c", n.Path(name, "node.toml")})
+	}
 	n.o.Progress("starting 3 authorities, 3 mixes, an entry and an exit")
 	if err := n.up(ctx, append(slices.Clone(authorities), nodes...)...); err != nil {
 		return err
@@ -343,8 +350,8 @@ func (n *Network) Failed() error {
 	return nil
 }
 
-// Process returns a process: gateway, entry, exit, mix1 to mix3, auth1 to auth3
-// or sink. It panics on any other name.
+// Process returns a process: gateway, entry, exit, mix1 to mix3, auth1 to auth3,
+// sink or a spare. It panics on any other name.
 func (n *Network) Process(name string) *Process {
 	for _, p := range n.processes {
 		if p.name == name {
