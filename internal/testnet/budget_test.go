@@ -34,7 +34,7 @@ func TestOverload(t *testing.T) {
 	idle := resident(t, n, "mix2", "VmRSS")
 
 	beyond.Stall()
-	var full *mixnode.Status
+	var full mixnode.Status
 	if err := n.Wait(ctx, "the mix to shed packets", func() (bool, error) {
 		full = nodeStatus(t, ctx, n, "mix2")
 		return full.Dropped.Shed > 0, nil

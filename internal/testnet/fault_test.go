@@ -3,7 +3,6 @@ package testnet_test
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"net"
 	"sync"
 	"testing"
@@ -11,22 +10,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
-	"codeberg.org/sourdine/sourdine/mixnode"
 )
-
-// nodeStatus asks a node how it fares.
-func nodeStatus(t *testing.T, ctx context.Context, n *testnet.Network, name string) *mixnode.Status {
-	t.Helper()
-	out, err := n.Run(ctx, "node", "status", "--json", "-c", n.Path(name, "node.toml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	st := new(mixnode.Status)
-	if err := json.Unmarshal([]byte(out), st); err != nil {
-		t.Fatal(err)
-	}
-	return st
-}
 
 // useful waits until a node says that packets come and go.
 func useful(t *testing.T, ctx context.Context, n *testnet.Network, name string) {

@@ -141,20 +141,20 @@ func nodeStatus(t *testing.T, ctx context.Context, n *testnet.Network, name stri
 
 var authorities = []string{"auth1", "auth2", "auth3"}
 
-// Two mixes join, one of them for a time, and both leave again, while mail flows and
-// no process is started by hand. One authority does what the others do an epoch
-// before them, so that for a while their lists differ. No epoch is without a
-// consensus.
+// Three mixes join, one of them for a time, and all leave again, one because its
+// operator says so, while mail flows and no process is started by hand. One authority
+// does what the others do an epoch before them, so that for a while their lists
+// differ. No epoch is without a consensus.
 func TestJoinAndLeave(t *testing.T) {
 	t.Parallel()
-	o := testnet.Options{Spares: map[string]int{"mix4": 2, "mix5": 3}}
+	o := testnet.Options{Spares: map[string]int{"mix4": 2, "mix5": 3, "mix6": 1}}
 	if raceEnabled {
 		o.Epoch = 20 * time.Second // the authorities' commands must fit into half of one
 	}
 	n := start(t, o)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
-	for _, name := range []string{"mix4", "mix5"} {
+	for _, name := range []string{"mix4", "mix5", "mix6"} {
 		if err := n.Process(name).Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestJoinAndLeave(t *testing.T) {
 	c.until(ctx, admitted)
 	until := directory.EpochStart(admitted+5, c.network.Parameters.Epoch).Format(time.RFC3339)
 	for _, auth := range authorities {
-		out := authorityRun(t, ctx, n, auth, "admit", n.Path("mix4", "mix4.member"))
+		out := authorityRun(t, ctx, n, auth, "admit", n.Path("mix4", "mix4.member"), n.Path("mix6", "mix6.member"))
 		if !strings.Contains(out, fmt.Sprintf("the consensus of epoch %d lists them", admitted+2)) {
 			t.Errorf("%s does not say from when mix4 can be in the consensus:\n%s", auth, out)
 		}
@@ -183,6 +183,10 @@ func TestJoinAndLeave(t *testing.T) {
 	c.until(ctx, admitted+2)
 	removed := n.Epoch()
 	authorityRun(t, ctx, n, "auth1", "remove", "mix4")
+	n.Process("mix6").LetEnd()
+	if _, err := n.Run(ctx, "node", "leave", "-c", n.Path("mix6", "node.toml")); err != nil {
+		t.Fatal(err)
+	}
 	err := n.Wait(ctx, "the new mixes to be of use", func() (bool, error) {
 		c.look()
 		useful := func(st mixnode.Status) bool { return st.Listed && st.Received > 0 && st.Forwarded > 0 && st.ToNow > 0 }
@@ -213,6 +217,14 @@ func TestJoinAndLeave(t *testing.T) {
 	}
 	if st := nodeStatus(t, ctx, n, "mix4"); st.Listed {
 		t.Error("mix4 thinks that it is still in the network")
+	}
+	select {
+	case <-n.Process("mix6").Ended():
+	case <-ctx.Done():
+		t.Fatal("mix6 does not end, though it left the network")
+	}
+	if log := n.Process("mix6").Log(); !strings.Contains(log, "it has left the network, and ends") || c.lists(admitted+5, "mix6") {
+		t.Errorf("mix6 ended, listed in the consensus: %v:\n%s", c.lists(admitted+5, "mix6"), log)
 	}
 	for _, auth := range authorities {
 		if log := n.Process(auth).Log(); !strings.Contains(log, "the list of nodes has changed") || strings.Contains(log, "ended by itself") {

@@ -279,6 +279,9 @@ func (p *Process) alive() bool {
 	}
 }
 
+// LetEnd says that the process may end by itself from now on.
+func (p *Process) LetEnd() { p.unwanted() }
+
 // unwanted notes that the process is not meant to run, and returns its life.
 func (p *Process) unwanted() *running {
 	p.mu.Lock()
