@@ -216,6 +216,7 @@ func TestWatchFalseAlarms(t *testing.T) {
 		{"one mix in a layer", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			out := map[int]away{}
 			w := newWatched(40, test.width, func(rng *rand.Rand, route []place) bool {
 				return lostOnTheWay(rng, route) || slices.ContainsFunc(route, func(p place) bool { return out[p.node].loses(p) })
