@@ -19,12 +19,13 @@ import (
 
 // Parameters are what all authorities of a network vote for alike.
 type Parameters struct {
-	Epoch   time.Duration `toml:"epoch"`   // between two consensus documents
-	Slot    time.Duration `toml:"slot"`    // between two packets of a gateway
-	Delay   time.Duration `toml:"delay"`   // mean at each mix
-	Layers  int           `toml:"layers"`  // of mixes
-	Scheme  string        `toml:"scheme"`  // the packet's key exchange
-	Payload int           `toml:"payload"` // user payload in bytes
+	Epoch   time.Duration `toml:"epoch"`         // between two consensus documents
+	Slot    time.Duration `toml:"slot"`          // between two packets of a gateway
+	Delay   time.Duration `toml:"delay"`         // mean at each mix
+	Loop    time.Duration `toml:"loop,omitzero"` // mean between two packets that a node sends to itself; 0: the slot
+	Layers  int           `toml:"layers"`        // of mixes
+	Scheme  string        `toml:"scheme"`        // the packet's key exchange
+	Payload int           `toml:"payload"`       // user payload in bytes
 }
 
 // DefaultParameters are those of a network for mail, which can wait.
@@ -58,6 +59,9 @@ func (p *Parameters) Check() error {
 	if p.Delay < MinDelay || p.Delay > p.Epoch/20 || p.Delay%time.Millisecond != 0 {
 		return fmt.Errorf("delay %v is not between %v and a twentieth of an epoch in whole milliseconds: a packet and its reply must live well under an epoch", p.Delay, MinDelay)
 	}
+	if p.Loop != 0 && (p.Loop < 10*time.Millisecond || p.Loop > maxEpoch || p.Loop%time.Millisecond != 0) {
+		return fmt.Errorf("loop %v is not between 10ms and %v in whole milliseconds", p.Loop, maxEpoch)
+	}
 	if p.Layers < 1 || p.Layers > maxLayers {
 		return fmt.Errorf("layers: %d is not between 1 and %d", p.Layers, maxLayers)
 	}
@@ -67,6 +71,9 @@ func (p *Parameters) Check() error {
 	_, err := p.Geometry()
 	return err
 }
+
+// LoopMean is the mean between two packets that a node sends to itself.
+func (p *Parameters) LoopMean() time.Duration { return cmp.Or(p.Loop, p.Slot) }
 
 // Geometry returns the packet geometry that the parameters imply: one hop a
 // layer, the entry and the exit.

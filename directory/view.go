@@ -26,6 +26,17 @@ const (
 	Endpoint   = "sourdine"
 )
 
+// EchoCapability is the name under which a service node's descriptor lists that it
+// sends back what it is sent, and to which endpoint: where loops turn (Katzenpost
+// server/internal/service/kaetzchen/echo.go).
+const EchoCapability = "echo"
+
+// echo is a node at which loops turn.
+type echo struct {
+	node     Node
+	endpoint sphinx.RecipientID
+}
+
 // Node is a node as a consensus lists it.
 type Node struct {
 	Name      string
@@ -115,12 +126,14 @@ type View struct {
 	Epoch   uint64
 	Slot    time.Duration // one packet of each gateway in each
 	Delay   time.Duration // mean at each mix
+	Loop    time.Duration // mean between two packets that a node sends to itself; 0: it sends none
 	Layers  [][]Node      // of mixes, the entries' side first
 	Entries []Node
 	Exits   []Exit // those with a post office
 	Raw     []byte // the signed document
 
 	services []Node // all service nodes, exits among them
+	echoes   []echo // those that send back what they are sent
 }
 
 // maxConsensus bounds a consensus document, in bytes.
@@ -164,12 +177,22 @@ func newView(doc *pki.Document, raw []byte, g *sphinx.Geometry) (*View, error) {
 	if v.Delay, err = meanOf(doc.Mu); err != nil {
 		return nil, fmt.Errorf("consensus: Mu: %w", err)
 	}
+	if doc.LambdaM != 0 {
+		if v.Loop, err = meanOf(doc.LambdaM); err != nil {
+			return nil, fmt.Errorf("consensus: LambdaM: %w", err)
+		}
+	}
 	for _, layer := range doc.Topology {
 		v.Layers = append(v.Layers, nodes(layer, g))
 	}
 	v.Entries = nodes(doc.GatewayNodes, g)
 	v.services = nodes(doc.ServiceNodes, g)
 	for _, d := range doc.ServiceNodes {
+		if endpoint, ok := d.Kaetzchen[EchoCapability]["endpoint"].(string); ok && len(endpoint) <= sphinx.RecipientIDLength {
+			e := echo{node: node(d, g)}
+			copy(e.endpoint[:], endpoint)
+			v.echoes = append(v.echoes, e)
+		}
 		// An exit without a post office, or with one we cannot read, is nobody's exit.
 		if _, has := d.Kaetzchen[Capability]; !has {
 			continue
@@ -255,6 +278,18 @@ func (v *View) Neighbours(id sphinx.NodeID) (from, to []Node, ok bool) {
 		return layers[i-1], layers[i+1], true
 	}
 	return nil, nil, false
+}
+
+// Name is the name of the node with this identity; "" if the consensus lists none.
+func (v *View) Name(id sphinx.NodeID) string {
+	for _, list := range append([][]Node{v.Entries, v.services}, v.Layers...) {
+		for i := range list {
+			if list[i].ID == id {
+				return list[i].Name
+			}
+		}
+	}
+	return ""
 }
 
 // IDs are the identities of all nodes that the consensus lists.

@@ -132,7 +132,13 @@ func TestThreshold(t *testing.T) {
 
 func view(t *testing.T) *directory.View {
 	t.Helper()
+	return viewOf(t, nil)
+}
+
+func viewOf(t *testing.T, change func(*pki.Document)) *directory.View {
+	t.Helper()
 	n := newFake(t)
+	n.Change = change
 	epoch := directory.EpochAt(time.Now(), n.Parameters.Epoch)
 	raw, err := n.Consensus(epoch)
 	if err != nil {
@@ -285,5 +291,56 @@ func TestNeighbours(t *testing.T) {
 	}
 	if ids := v.IDs(); len(ids) != 5 {
 		t.Errorf("%d identities, want 5", len(ids))
+	}
+}
+
+// A loop begins with a node's neighbour, turns at an exit and ends at the node.
+func TestLoop(t *testing.T) {
+	v := view(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	home, reply := sphinx.RecipientID{1}, sphinx.ReplyID{2}
+	for _, test := range []struct {
+		self        sphinx.NodeID
+		there, back string
+	}{
+		{v.Entries[0].ID, "mix1 mix2 mix3 exit", "mix1 mix2 mix3 entry"},
+		{v.Exits[0].ID, "mix1 mix2 mix3 exit", "mix1 mix2 mix3 exit"},
+		{v.Layers[0][0].ID, "mix2 mix3 exit", "mix1"},
+		{v.Layers[1][0].ID, "mix3 exit", "mix1 mix2"},
+		{v.Layers[2][0].ID, "exit", "mix1 mix2 mix3"},
+	} {
+		r, err := v.LoopRoute(rng, v.Epoch, test.self, home, reply)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var total time.Duration
+		names := func(path []sphinx.Hop) string {
+			var list []string
+			for _, h := range path {
+				list = append(list, v.Name(h.ID))
+				total += time.Duration(h.Delay) * time.Millisecond
+			}
+			return strings.Join(list, " ")
+		}
+		if there, back := names(r.Forward), names(r.Back); there != test.there || back != test.back || total != r.Delay {
+			t.Errorf("%s: there %q, back %q, delay %v; the hops' delays are %v", v.Name(test.self), there, back, r.Delay, total)
+		}
+		turn, end := r.Forward[len(r.Forward)-1], r.Back[len(r.Back)-1]
+		if string(turn.Recipient[:6]) != "+echo\x00" || *end.Recipient != home || *end.Reply != reply {
+			t.Errorf("%s: the last hops are told something else", v.Name(test.self))
+		}
+	}
+	if got := strings.Join(v.Needed(v.Layers[1][0].ID), " "); got != "mix1 mix3 exit" {
+		t.Errorf("mix2's loops need %q", got)
+	}
+	if _, err := v.LoopRoute(rng, v.Epoch, sphinx.NodeID{9}, home, reply); err == nil {
+		t.Error("a stranger's loop")
+	}
+	if _, err := v.LoopRoute(rng, v.Epoch+3, v.Entries[0].ID, home, reply); err == nil {
+		t.Error("a loop without keys for its epoch")
+	}
+	v = viewOf(t, func(d *pki.Document) { delete(d.ServiceNodes[0].Kaetzchen, directory.EchoCapability) })
+	if _, err := v.LoopRoute(rng, v.Epoch, v.Entries[0].ID, home, reply); err == nil {
+		t.Error("a loop that nobody sends back")
 	}
 }

@@ -7,6 +7,7 @@
 //     follows each packet until its answer is there or overdue, sends lost fragments again, and
 //     holds the mail back while too many packets are lost.
 //   - [Pool] holds a mix's packets until they are due, within a budget of memory.
+//   - [Watch] notices by the packets that a node sends to itself that packets are lost, and where.
 //   - [Delay] and [Moments] draw the random times that packets and questions wait.
 //
 // Time and randomness are arguments. The package reads no clock, starts no goroutine, does no I/O,

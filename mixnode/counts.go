@@ -15,6 +15,7 @@ type counts struct {
 	misrouted  atomic.Uint64 // whose commands this node's role does not obey
 	unroutable atomic.Uint64 // for a node that is not next to this one any more
 	limited    atomic.Uint64 // from a gateway that sends more than the consensus lets it
+	throttled  atomic.Uint64 // from a node that sends more than its share, and so had to wait
 	shed       atomic.Uint64 // dropped at random, for the memory was full
 	slow       atomic.Uint64 // dropped at random, for the line's budget was used up
 	stale      atomic.Uint64 // waited too long for their neighbour

@@ -12,7 +12,8 @@
 //
 // and where it ends here, to entry.go or exit.go. keys.go has the mix keys with
 // their replay tags, view.go who is next to this node, publish.go the node's life
-// with the authorities. replay and mixkeys are rooms of their own.
+// with the authorities; loops.go sends packets to the node itself, and says where they
+// are lost. replay and mixkeys are rooms of their own.
 //
 // What always holds: a packet leaves only after its replay tag is on disk; a packet
 // that is damaged, replayed, late or forged is dropped and counted, and nothing

@@ -205,7 +205,7 @@ func (g *guest) obey(ctx context.Context, f *link.Frame, c link.Command) bool {
 			f.Release()
 			return true
 		}
-		g.n.receive(ctx, f, true)
+		g.n.receive(ctx, f, true, sphinx.NodeID{})
 		return true
 	}
 	defer f.Release()

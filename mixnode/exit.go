@@ -20,10 +20,8 @@ import (
 )
 
 const (
-	// echoCapability is what a node must offer so that the loops of stock nodes
-	// find their way home (Katzenpost server/internal/service/kaetzchen/echo.go).
-	echoCapability = "echo"
-	echoEndpoint   = "+echo"
+	// echoEndpoint is where the loops of all nodes turn.
+	echoEndpoint = "+echo"
 
 	// requestsWaiting is how many requests may wait for the handler, and
 	// requestsGiven how many are remembered that it was given and has not answered:
@@ -118,8 +116,8 @@ func (e *exit) answer(r *request, payload []byte) {
 // advertise is what the descriptor says of the exit's services.
 func (e *exit) advertise() (services, data map[string]map[string]any) {
 	return map[string]map[string]any{
-		directory.Capability: {"endpoint": directory.Endpoint},
-		echoCapability:       {"endpoint": echoEndpoint},
+		directory.Capability:     {"endpoint": directory.Endpoint},
+		directory.EchoCapability: {"endpoint": echoEndpoint},
 	}, map[string]map[string]any{directory.Capability: e.handler.Advertise}
 }
 

@@ -122,7 +122,7 @@ func (in *incoming) handle(ctx context.Context, conn net.Conn) {
 		return
 	}
 	defer in.leave(nb)
-	obey := in.obey
+	obey := func(ctx context.Context, f *link.Frame, c link.Command) bool { return in.obey(ctx, nb, f, c) }
 	if nb.client {
 		g := n.entry.welcome(ctx, nb)
 		defer g.leave()
@@ -141,13 +141,44 @@ func (in *incoming) handle(ctx context.Context, conn net.Conn) {
 
 // obey does what a node's command asks for, or returns false if it is none of a
 // node's. The frame is not the caller's any more.
-func (in *incoming) obey(ctx context.Context, f *link.Frame, c link.Command) bool {
+func (in *incoming) obey(ctx context.Context, nb *neighbour, f *link.Frame, c link.Command) bool {
 	if c.Kind == link.KindSendPacket {
-		in.n.receive(ctx, f, false)
+		if !in.throttle(ctx, nb) {
+			f.Release()
+			return false
+		}
+		in.n.receive(ctx, f, false, sphinx.NodeID(nb.name))
 		return true
 	}
 	f.Release()
 	return c.Kind == link.KindNoOp
+}
+
+// crowded is how often a neighbour is looked at again that sends too much.
+const crowded = 100 * time.Millisecond
+
+// throttle waits, and so reads no more from a neighbour, as long as its packets crowd
+// out the others'. What it may do to the memory that is shed at random so ends at its
+// share, and nothing of it is lost: TCP makes it wait. It returns false when the
+// connection is not the neighbour's any more.
+func (in *incoming) throttle(ctx context.Context, nb *neighbour) bool {
+	id := sphinx.NodeID(nb.name)
+	for first := true; in.n.mixer.crowds(id, len(in.n.view.Load().from)); first = false {
+		if first {
+			in.n.counts.throttled.Add(1)
+		}
+		if !sleep(ctx, crowded) || !in.current(nb) {
+			return false
+		}
+	}
+	return true
+}
+
+// current says whether a connection is its peer's only one.
+func (in *incoming) current(nb *neighbour) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.peers[string(nb.name)] == nb
 }
 
 // admits says whether a peer may be connected now, and as what.

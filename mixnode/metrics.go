@@ -71,6 +71,13 @@ var figures = []figure{
 			d := &st.Dropped
 			return floats(d.Damaged, d.Replayed, d.Misrouted, d.Unroutable, d.Limited, d.Shed, d.Slow, d.Stale, d.Unsynced, d.Broken)
 		}},
+	{"sourdine_node_throttled_total", "Packets that had to wait outside, for their node sends more than its share.", "", prometheus.CounterValue, nil,
+		func(st *Status) []float64 { return floats(st.Throttled) }},
+	{"sourdine_node_loops_total", "Packets that the node sent to itself.", "what", prometheus.CounterValue,
+		[]string{"sent", "home", "lost"},
+		func(st *Status) []float64 { return floats(st.Loops.Sent, st.Loops.Home, st.Loops.Lost) }},
+	{"sourdine_node_alarms", "Alarms that packets are dropped: `sourdine node status` says where.", "", prometheus.GaugeValue, nil,
+		func(st *Status) []float64 { return floats(len(st.Alarms)) }},
 	{"sourdine_node_overdue_total", "Answers that left too late to hide how long they took.", "", prometheus.CounterValue, nil,
 		func(st *Status) []float64 { return floats(st.Dropped.Overdue) }},
 	{"sourdine_node_waiting", "Packets that wait, and of them those that wait only for their neighbour.", "what", prometheus.GaugeValue,

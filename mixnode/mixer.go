@@ -18,7 +18,8 @@ type packet struct {
 	frame   *link.Frame
 	body    []byte // the packet, in the frame
 	arrived time.Time
-	client  bool // it came from a gateway, not from a node
+	client  bool          // it came from a gateway, not from a node
+	from    sphinx.NodeID // the node that it came from; zero: from none
 
 	next   sphinx.NodeID
 	due    time.Time
@@ -42,10 +43,11 @@ type mixer struct {
 
 	mu       sync.Mutex
 	rng      *rand.Rand
-	capacity int // of all
-	room     int // of ready
-	held     int // in pool, unsynced and ready
-	lying    int // in ready
+	capacity int                   // of all
+	room     int                   // of ready
+	held     int                   // in pool, unsynced and ready
+	lying    int                   // in ready
+	by       map[sphinx.NodeID]int // held, by the node that they came from
 	pool     *mixing.Pool[*packet]
 	unsynced []*packet // due, with tags that are not on disk
 	ready    map[sphinx.NodeID]*outbox
@@ -62,6 +64,7 @@ func newMixer(capacity int, stale time.Duration, rng *rand.Rand, now func() time
 	return &mixer{
 		now: now, counts: c, stale: stale, poke: make(chan struct{}, 1),
 		rng: rng, capacity: capacity, room: math.MaxInt, pool: mixing.NewPool[*packet](capacity, rng), ready: map[sphinx.NodeID]*outbox{},
+		by: map[sphinx.NodeID]int{},
 	}
 }
 
@@ -94,6 +97,9 @@ func (m *mixer) add(p *packet) {
 		}
 	}
 	m.held++
+	if p.from != (sphinx.NodeID{}) {
+		m.by[p.from]++
+	}
 	m.pool.Add(p.due, p)
 	if p.due.Before(m.armed) {
 		wake(m.poke)
@@ -122,14 +128,15 @@ func (m *mixer) shed() bool {
 func (m *mixer) shedHeld(n int) {
 	if n < m.pool.Len() {
 		p, _ := m.pool.Shed() // one at random, as n is
-		m.held--
+		m.release(p)
 		drop(p)
 		return
 	}
 	n -= m.pool.Len()
 	if n < len(m.unsynced) {
-		m.held--
-		drop(takeOut(&m.unsynced, n))
+		p := takeOut(&m.unsynced, n)
+		m.release(p)
+		drop(p)
 		return
 	}
 	m.shedReady(n - len(m.unsynced))
@@ -149,9 +156,26 @@ func (m *mixer) shedReady(n int) {
 
 // takeReady takes a packet out that is held no longer.
 func (m *mixer) takeReady(o *outbox, i int) *packet {
-	m.held--
 	m.lying--
-	return takeOut(&o.packets, i)
+	p := takeOut(&o.packets, i)
+	m.release(p)
+	return p
+}
+
+// release counts a packet that is held no longer.
+func (m *mixer) release(p *packet) {
+	m.held--
+	if m.by[p.from]--; m.by[p.from] <= 0 {
+		delete(m.by, p.from)
+	}
+}
+
+// crowds says whether a node crowds out the others: the mixer is at least half full,
+// and with more packets of this node than its share, one of shares.
+func (m *mixer) crowds(from sphinx.NodeID, shares int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.held >= m.capacity/2 && m.by[from] > m.capacity/max(shares, 1)
 }
 
 // takeOut removes the packet at place i of a list whose order tells nothing.
@@ -215,7 +239,7 @@ func (m *mixer) move() time.Duration {
 func (m *mixer) pass(p *packet) {
 	if p.key != nil && p.key.tags.Durable() < p.ticket {
 		if p.key.tags.Err() != nil { // it never will be
-			m.held--
+			m.release(p)
 			m.counts.unsynced.Add(1)
 			drop(p)
 			return
@@ -225,7 +249,7 @@ func (m *mixer) pass(p *packet) {
 	}
 	o, ok := m.ready[p.next]
 	if !ok {
-		m.held--
+		m.release(p)
 		m.counts.unroutable.Add(1)
 		drop(p)
 		return
@@ -325,4 +349,5 @@ func (m *mixer) empty() {
 		}
 	}
 	m.unsynced, m.held = nil, 0
+	clear(m.by)
 }

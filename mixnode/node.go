@@ -58,6 +58,7 @@ type node struct {
 	mixer     *mixer
 	entry     *entry // nil: this is none
 	exit      *exit  // nil: this is none
+	loops     *looper
 	terminal  func(*packet, *sphinx.Unwrapped) bool
 	view      atomic.Pointer[view]
 	running   context.Context
@@ -159,6 +160,7 @@ func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger
 	n.mixer = newMixer(0, n.period, rand.New(rand.NewChaCha8(seed)), n.now, &n.counts)
 	n.outgoing = &outgoing{n: n, senders: map[sphinx.NodeID]context.CancelFunc{}}
 	n.conns = &incoming{n: n, peers: map[string]*neighbour{}}
+	n.loops = newLooper(n)
 	switch c.Role {
 	case directory.RoleEntry:
 		n.entry = newEntry(n)
@@ -239,6 +241,7 @@ func (n *node) run(ctx context.Context, l net.Listener, changes <-chan *Config) 
 	part(func() error { return n.adapt(ctx, changes) })
 	part(func() error { return n.watchClock(ctx) })
 	part(func() error { return n.tellSupervisor(ctx) })
+	part(func() error { return n.loops.run(staying) })
 	var accepting sync.WaitGroup
 	accepting.Add(1)
 	part(func() error { defer accepting.Done(); return n.conns.serve(staying, l) })

@@ -36,7 +36,12 @@ type Status struct {
 	Ready    int `json:"ready"`    // of them those that wait only for their neighbour
 	Capacity int `json:"capacity"` // packets that may wait
 
+	Throttled uint64 `json:"throttled"` // packets that had to wait outside, for their node sends more than its share
+
 	Line Line `json:"line"`
+
+	Loops  Loops   `json:"loops"`
+	Alarms []Alarm `json:"alarms"` // in words they are among the troubles
 
 	Dropped Dropped `json:"dropped"`
 }
@@ -86,7 +91,7 @@ func (n *node) report() *Status {
 		From: len(v.from), To: len(v.to), ToNow: int(n.connected.Load()),
 		Received: n.counts.received.Load(), Forwarded: n.counts.forwarded.Load(), Replies: n.counts.replies.Load(),
 		Requests: n.counts.requests.Load(), Answers: n.counts.answers.Load(),
-		Troubles: n.troubles.all(), Line: n.traffic.line(),
+		Troubles: n.troubles.all(), Line: n.traffic.line(), Throttled: n.counts.throttled.Load(),
 		Dropped: Dropped{
 			Damaged: n.counts.damaged.Load(), Replayed: n.counts.replayed.Load(), Misrouted: n.counts.misrouted.Load(),
 			Unroutable: n.counts.unroutable.Load(), Limited: n.counts.limited.Load(), Shed: n.counts.shed.Load(),
@@ -96,6 +101,10 @@ func (n *node) report() *Status {
 	st.Held, st.Ready = n.mixer.load()
 	st.Capacity = n.mixer.size()
 	st.FromNow, st.Gateways = n.conns.count()
+	st.Loops, st.Alarms = n.loops.report()
+	for i := range st.Alarms {
+		st.Troubles = append(st.Troubles, st.Alarms[i].text(st.ToNow+st.FromNow > 0))
+	}
 	if !v.listed {
 		st.Troubles = append(st.Troubles, "the consensus does not list this node: an authority admits it with `sourdine authority admit`, and it is in the network from the second epoch after more than half of them did")
 	}

@@ -9,7 +9,9 @@ import (
 )
 
 // perWorker is how many packets may wait for a worker. A connection whose packet
-// finds no place waits, and its sender with it, by TCP's own means.
+// finds no place waits, and its sender with it, by TCP's own means. Connections that
+// wait have their turn one after the other, so where the workers do not keep up, who
+// sends much gets no more of them than the others.
 const perWorker = 4
 
 // unwrapWorker takes the layer off packets until in is closed.
@@ -63,6 +65,8 @@ func (n *node) route(p *packet, u *sphinx.Unwrapped) bool {
 		return n.forwards(p) && n.forward(p, u)
 	case p.client:
 		return false // a gateway writes to no one at its entry
+	case n.loops.take(p, u):
+		return true
 	case n.terminal != nil:
 		return n.terminal(p, u)
 	}
@@ -96,9 +100,10 @@ func (n *node) forward(p *packet, u *sphinx.Unwrapped) bool {
 	return true
 }
 
-// receive is called with every packet that comes over a connection.
-func (n *node) receive(ctx context.Context, f *link.Frame, client bool) {
-	p := &packet{frame: f, body: f.Packet(), arrived: n.now(), client: client}
+// receive is called with every packet that comes over a connection: a gateway's, or
+// that of the node from.
+func (n *node) receive(ctx context.Context, f *link.Frame, client bool, from sphinx.NodeID) {
+	p := &packet{frame: f, body: f.Packet(), arrived: n.now(), client: client, from: from}
 	select {
 	case n.incoming <- p:
 	case <-ctx.Done():

@@ -33,6 +33,7 @@ func standalone(t *testing.T, role directory.Role) *node {
 		t.Fatal(err)
 	}
 	n.address.Store(new("127.0.0.1:1"))
+	n.loops = newLooper(n)
 	switch role {
 	case directory.RoleEntry:
 		n.entry = newEntry(n)
@@ -98,7 +99,7 @@ func (n *node) give(t *testing.T, raw []byte, client bool) {
 		t.Fatal(err)
 	}
 	n.incoming = make(chan *packet, 1)
-	n.receive(context.Background(), f, client)
+	n.receive(context.Background(), f, client, sphinx.NodeID{})
 	n.unwrap(<-n.incoming)
 }
 

@@ -34,6 +34,7 @@ type view struct {
 	to      map[sphinx.NodeID]peer // whom it sends packets to
 	known   map[sphinx.NodeID]bool // all nodes
 	slot    time.Duration          // of a gateway
+	doc     *directory.View        // the current consensus, or the last one; nil: there is none
 }
 
 // look makes the view at a moment from the documents by epoch. The documents of
@@ -60,7 +61,7 @@ func look(self sphinx.NodeID, docs map[uint64]*directory.View, at time.Time, per
 			continue
 		}
 		if v.slot == 0 || epoch == now {
-			v.slot = d.Slot
+			v.slot, v.doc = d.Slot, d
 		}
 		maps.Copy(v.known, all(d))
 		from, to, ok := d.Neighbours(self)

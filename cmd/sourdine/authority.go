@@ -123,7 +123,7 @@ func authorityInitCommand() *cobra.Command {
 		Short: "Make an authority's keys, configuration and public file",
 		Long: `Make an authority's keys, configuration and public file.
 
-All authorities of a network must be given the same --epoch, --slot, --delay,
+All authorities of a network must be given the same --epoch, --slot, --loop, --delay,
 --layers, --scheme and --payload.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -150,6 +150,7 @@ nodes with `+"`sourdine authority admit`"+`, and start:
 	}
 	f.add(cmd)
 	cmd.Flags().DurationVar(&p.Epoch, "epoch", p.Epoch, "time between two consensus documents")
+	cmd.Flags().DurationVar(&p.Loop, "loop", p.Loop, "mean time between two packets that a node sends to itself; 0: a slot")
 	cmd.Flags().DurationVar(&p.Slot, "slot", p.Slot, "time between two packets of a gateway")
 	cmd.Flags().DurationVar(&p.Delay, "delay", p.Delay, "mean delay at each mix")
 	cmd.Flags().IntVar(&p.Layers, "layers", p.Layers, "layers of mixes")

@@ -180,8 +180,8 @@ func networkShowCommand() *cobra.Command {
 func show(cmd *cobra.Command, n *directory.Network) {
 	out, p := cmd.OutOrStdout(), n.Parameters
 	fmt.Fprintf(out, "network      %s\n", n.Name)
-	fmt.Fprintf(out, "parameters   epoch %v, slot %v, delay %v at each of %d mixes, %s packets with %d bytes\n",
-		p.Epoch, p.Slot, p.Delay, p.Layers, p.Scheme, p.Payload)
+	fmt.Fprintf(out, "parameters   epoch %v, slot %v, loops every %v, delay %v at each of %d mixes, %s packets with %d bytes\n",
+		p.Epoch, p.Slot, p.LoopMean(), p.Delay, p.Layers, p.Scheme, p.Payload)
 	for _, m := range slices.Concat(n.Authorities, n.Entries) {
 		fmt.Fprintf(out, "%-12s %s at %s, run by %s, key %x\n", m.Role, m.Name, m.Address, m.Operator, m.ID())
 	}

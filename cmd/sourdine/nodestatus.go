@@ -68,7 +68,8 @@ func printNodeStatus(out io.Writer, st *mixnode.Status) {
 	}
 	fmt.Fprintf(w, "packets\t%d came, %d went on\n", st.Received, st.Forwarded)
 	fmt.Fprintf(w, "line\t%s\n", lineText(&st.Line))
-	fmt.Fprintf(w, "waiting\t%d packets, of %d that have room; %d only for a slow neighbour or line\n", st.Held, st.Capacity, st.Ready)
+	fmt.Fprintf(w, "waiting\t%d packets, of %d that have room; %d only for a slow neighbour or line; %d came later, from nodes that send more than their share\n", st.Held, st.Capacity, st.Ready, st.Throttled)
+	fmt.Fprintf(w, "loops\t%d sent, %d home; of the last %d, %d lost\n", st.Loops.Sent, st.Loops.Home, st.Loops.Recent, st.Loops.RecentLost)
 	d := st.Dropped
 	fmt.Fprintf(w, "dropped\t%d damaged, %d replayed, %d misrouted, %d for nobody, %d over a gateway's rate\n", d.Damaged, d.Replayed, d.Misrouted, d.Unroutable, d.Limited)
 	fmt.Fprintf(w, "lost here\t%d for want of memory, %d for want of line, %d waited too long, %d with a connection, %d with the disk\n", d.Shed, d.Slow, d.Stale, d.Broken, d.Unsynced)

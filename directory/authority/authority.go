@@ -284,7 +284,7 @@ func (c *Config) engine(n *directory.Network, members []*Admitted) (*config.Conf
 			// Gateways send no loops of their own. The rate is there because an
 			// entry lets a client send at the sum of both: headroom for jitter.
 			LambdaL: directory.RateOf(p.Slot),
-			LambdaM: directory.RateOf(p.Slot),
+			LambdaM: directory.RateOf(p.LoopMean()),
 		},
 		Debug:          &config.Debug{Layers: p.Layers, MinNodesPerLayer: 1},
 		Topology:       &config.Topology{Layers: make([]config.Layer, p.Layers)},

@@ -149,11 +149,13 @@ func (n *Network) Consensus(epoch uint64) ([]byte, error) {
 	entry.IsGatewayNode, entry.AuthenticationType = true, pki.TrustOnFirstUseAuth
 	exit := descriptor("exit", n.exit)
 	exit.IsServiceNode = true
-	exit.Kaetzchen = map[string]map[string]any{directory.Capability: {"endpoint": directory.Endpoint}}
+	exit.Kaetzchen = map[string]map[string]any{
+		directory.Capability: {"endpoint": directory.Endpoint}, directory.EchoCapability: {"endpoint": "+echo"},
+	}
 	exit.KaetzchenAdvertizedData = map[string]map[string]any{directory.Capability: n.Info.Advertise()}
 	doc := &pki.Document{
 		Epoch: epoch, GenesisEpoch: epoch, Version: pki.DocumentVersion, PKISignatureScheme: directory.SignatureScheme,
-		Mu: directory.RateOf(p.Delay), LambdaP: directory.RateOf(p.Slot), LambdaL: directory.RateOf(p.Slot),
+		Mu: directory.RateOf(p.Delay), LambdaP: directory.RateOf(p.Slot), LambdaL: directory.RateOf(p.Slot), LambdaM: directory.RateOf(p.Slot),
 		GatewayNodes: []*pki.MixDescriptor{entry}, ServiceNodes: []*pki.MixDescriptor{exit},
 		SphinxGeometryHash: n.sphinx.Geometry().Hash(),
 	}

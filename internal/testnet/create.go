@@ -99,7 +99,7 @@ func (n *Network) createFounders(ctx context.Context) error {
 	return together(append([]string{Entry}, authorities...), func(name string) error {
 		args := []string{"node", "init", n.Path(name), "--role", "entry"}
 		if name != Entry {
-			args = []string{"authority", "init", n.Path(name), "--epoch", n.o.Epoch.String(), "--slot", n.o.Slot.String(),
+			args = []string{"authority", "init", n.Path(name), "--epoch", n.o.Epoch.String(), "--slot", n.o.Slot.String(), "--loop", n.o.Loop.String(),
 				"--delay", n.o.Delay.String(), "--payload", strconv.Itoa(n.o.Payload)}
 		}
 		_, err := n.Run(ctx, append(args, n.address(name)...)...)

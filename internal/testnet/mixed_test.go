@@ -32,13 +32,14 @@ func TestOneAmongStockNodes(t *testing.T) {
 				t.Fatal(err)
 			}
 			others := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == ours })
-			n := start(t, testnet.Options{Stock: others, StockBinary: path, Decoys: true})
+			n := start(t, testnet.Options{Stock: others, StockBinary: path, Decoys: true, Loop: loopEvery})
 			text := largeText(100_000) // four packets
 			submit(t, n, "you@far.example", "among strangers", text)
 			if got := arrival(t, t.Context(), n, "among strangers"); got != text {
 				t.Errorf("%d bytes arrived, %d were written, and they differ", len(got), len(text))
 			}
 			ping(t, n)
+			comeHome(t, n, ours)
 		})
 	}
 }

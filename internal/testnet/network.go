@@ -26,6 +26,7 @@ type Options struct {
 
 	Epoch   time.Duration // 10 s
 	Slot    time.Duration // 100 ms
+	Loop    time.Duration // 1 h: mean between two packets that a node sends to itself
 	Delay   time.Duration // 100 ms: mean at each mix
 	Payload int           // 30,000 bytes
 	Hold    time.Duration // 500 ms: mean time at the exit
@@ -63,6 +64,7 @@ type Options struct {
 func (o *Options) setDefaults() {
 	setDefault(&o.Epoch, 10*time.Second)
 	setDefault(&o.Slot, 100*time.Millisecond)
+	setDefault(&o.Loop, time.Hour)
 	setDefault(&o.Delay, 100*time.Millisecond)
 	setDefault(&o.Payload, directory.DefaultParameters().Payload)
 	setDefault(&o.Hold, 500*time.Millisecond)
