@@ -8,17 +8,6 @@ import (
 	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
-// perWorker is how many packets may wait for a worker. A connection whose packet
-// finds no place waits, and its sender with it, by TCP's own means.
-const perWorker = 4
-
-// unwrapWorker takes the layer off packets until in is closed.
-func (n *node) unwrapWorker(in <-chan *packet) {
-	for p := range in {
-		n.unwrap(p)
-	}
-}
-
 // unwrap takes this node's layer off a packet, and passes it on to where its
 // commands say. Whatever is wrong with it, nothing happens but a count.
 func (n *node) unwrap(p *packet) {
@@ -94,11 +83,17 @@ func (n *node) forward(p *packet, u *sphinx.Unwrapped) bool {
 	return true
 }
 
-// receive is called with every packet that comes over a connection.
+// receive is called with every packet that comes over a connection. The connection's
+// own goroutine unwraps it: to hand it to another would cost a lone packet more
+// than all else but the unwrapping. As many as there are processors do so at once;
+// a connection that finds them busy waits, and its sender with it, by TCP's own
+// means.
 func (n *node) receive(ctx context.Context, f *link.Frame, client bool) {
 	p := &packet{frame: f, body: f.Packet(), arrived: n.now(), client: client}
 	select {
-	case n.incoming <- p:
+	case n.unwrapping <- struct{}{}:
+		n.unwrap(p)
+		<-n.unwrapping
 	case <-ctx.Done():
 		drop(p)
 	}

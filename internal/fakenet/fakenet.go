@@ -151,7 +151,7 @@ func (n *Network) Consensus(epoch uint64) ([]byte, error) {
 			signers = append(signers, a.Keys)
 		}
 	}
-	return katzenpost.SignDocument(doc, signers)
+	return katzenpost.SignDocument(doc, doc.Epoch+5, signers)
 }
 
 // Dial connects a gateway to the entry.

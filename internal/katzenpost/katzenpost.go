@@ -85,8 +85,8 @@ func Authorities(n *directory.Network) []*authconfig.Authority {
 }
 
 // SignDocument returns a consensus as authorities with these keys sign it, for
-// networks that vote on nothing.
-func SignDocument(doc *pki.Document, authorities []*Keys) (signed []byte, err error) {
+// networks that vote on nothing. The signatures hold until an epoch.
+func SignDocument(doc *pki.Document, until uint64, authorities []*Keys) (signed []byte, err error) {
 	mode, err := cbor.CanonicalEncOptions().EncMode()
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func SignDocument(doc *pki.Document, authorities []*Keys) (signed []byte, err er
 	}
 	for i, a := range authorities {
 		if i == 0 {
-			signed, err = cert.Sign(a.Identity, a.IdentityPublic, payload, doc.Epoch+5)
+			signed, err = cert.Sign(a.Identity, a.IdentityPublic, payload, until)
 		} else {
 			signed, err = cert.SignMulti(a.Identity, a.IdentityPublic, signed)
 		}

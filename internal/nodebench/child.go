@@ -23,6 +23,7 @@ import (
 	"codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/internal/stocknode"
 	"codeberg.org/sourdine/sourdine/mixnode"
+	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
 // Kinds of processes that are measured.
@@ -30,6 +31,7 @@ const (
 	kindOurs  = "ours"
 	kindStock = "Katzenpost's"
 	kindRelay = "relay" // only reads and writes
+	kindBare  = "bare"  // and does what no node can do without
 )
 
 // task is what a process that is measured is told, in a file.
@@ -42,10 +44,10 @@ type task struct {
 	Payload int
 	Profile string // the file that our node's processor profile is written to; empty: none
 
-	// The relay's.
+	// The relay's and the bare process's.
 	Address string
 	Sinks   []string
-	Record  int // bytes of a record
+	Key     []byte // the bare process's private mix key
 }
 
 // Child is the process that is measured: it does what the file at path says until
@@ -65,7 +67,7 @@ func Child(ctx context.Context, path string, input io.Reader) error {
 		_, _ = io.Copy(io.Discard, input)
 		cancel()
 	}()
-	if t.Kind == kindRelay {
+	if t.Kind == kindRelay || t.Kind == kindBare {
 		return runRelay(ctx, t)
 	}
 	if b, err = config.Read(t.Node.Network); err != nil {
@@ -192,50 +194,43 @@ func (c *child) died() error {
 // runRelay reads records from whoever connects, and writes them on to the sinks in
 // turn: what the system calls of a node cost, without the node. It reads as
 // internal/link does, a header and then what there is of the body and of more, and
-// writes what has gathered for a sink at once, up to as much as a node writes.
+// writes what has gathered for a sink at once, up to as much as a node writes. The
+// bare process also unwraps each, and enciphers what a node has to.
 func runRelay(ctx context.Context, t *task) error {
+	g, err := sphinx.NewGeometry(t.Scheme, sphinx.DefaultHops, t.Payload)
+	if err != nil {
+		return err
+	}
+	work := func([]byte) error { return nil }
+	if t.Kind == kindBare {
+		if work, err = bareWork(g, t.Key); err != nil {
+			return err
+		}
+	}
 	l, err := net.Listen("tcp", t.Address)
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	var (
+		length  = beforePacket + g.PacketLength + afterPacket
+		free    = sync.Pool{New: func() any { b := make([]byte, length, length+linkHeader); return &b }}
 		queues  []chan []byte
-		running sync.WaitGroup
-		free    = sync.Pool{New: func() any { b := make([]byte, t.Record, t.Record+linkHeader); return &b }}
+		writing sync.WaitGroup
+		reading sync.WaitGroup
 	)
 	for _, address := range t.Sinks {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			return err
 		}
-		queue := make(chan []byte, 1<<16)
+		queue := make(chan []byte, MaxPackets)
 		queues = append(queues, queue)
-		running.Go(func() {
+		writing.Go(func() {
 			defer conn.Close()
-			for record := range queue {
-				list := [][]byte{record}
-				for more := true; more && len(list) < writtenAtOnce; {
-					select {
-					case record, ok := <-queue:
-						if more = ok; ok {
-							list = append(list, record)
-						}
-					default:
-						more = false
-					}
-				}
-				buffers := net.Buffers(append([][]byte(nil), list...))
-				if _, err := buffers.WriteTo(conn); err != nil {
-					return
-				}
-				for _, record := range list {
-					free.Put(&record)
-				}
-			}
+			relayWrite(conn, queue, &free)
 		})
 	}
-	var reading sync.WaitGroup
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -247,7 +242,7 @@ func runRelay(ctx context.Context, t *task) error {
 			r := &relayReader{conn: conn}
 			for i := 0; ; i++ {
 				record := *free.Get().(*[]byte)
-				if r.read(record) != nil {
+				if r.read(record) != nil || work(record[beforePacket:][:g.PacketLength]) != nil {
 					return
 				}
 				queues[i%len(queues)] <- record
@@ -258,8 +253,52 @@ func runRelay(ctx context.Context, t *task) error {
 	for _, q := range queues {
 		close(q)
 	}
-	running.Wait()
+	writing.Wait()
 	return nil
+}
+
+// bareWork is what no node can do without with a packet: to unwrap it, and the
+// ciphers of the links that it comes and goes over.
+func bareWork(g *sphinx.Geometry, key []byte) (func(packet []byte) error, error) {
+	private, err := g.PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	s := sphinx.New(g)
+	workers := sync.Pool{New: func() any { return newCiphers(g.PacketLength) }}
+	return func(packet []byte) error {
+		var u sphinx.Unwrapped
+		if err := s.Unwrap(private, packet, &u); err != nil {
+			return err
+		}
+		c := workers.Get().(*ciphers)
+		defer workers.Put(c)
+		return c.bothLinks()
+	}, nil
+}
+
+// relayWrite writes the records of a queue until it is closed.
+func relayWrite(conn net.Conn, queue <-chan []byte, free *sync.Pool) {
+	for record := range queue {
+		list := [][]byte{record}
+		for more := true; more && len(list) < writtenAtOnce; {
+			select {
+			case record, more = <-queue:
+				if more {
+					list = append(list, record)
+				}
+			default:
+				more = false
+			}
+		}
+		buffers := net.Buffers(slices.Clone(list))
+		if _, err := buffers.WriteTo(conn); err != nil {
+			return
+		}
+		for _, record := range list {
+			free.Put(&record)
+		}
+	}
 }
 
 // writtenAtOnce is how many packets a node writes at once at most (mixnode, batch).

@@ -42,45 +42,63 @@ func unwrapTime(g *sphinx.Geometry, key sphinx.PrivateKey, packets [][]byte) (fl
 	})
 }
 
-// linkTime is that of the ciphers of a packet's way in and out: of each record the
-// header, the body, and the next key (internal/link, record.go), by x/crypto's
-// ChaCha20-Poly1305, where they lie.
+// linkTime is that of the ciphers of a packet's way in and out.
 func linkTime(packet, times int) (float64, error) {
-	var (
-		key    = make([]byte, chacha20poly1305.KeySize)
-		header = make([]byte, 4, linkHeader)
-		body   = make([]byte, 6+packet, 6+packet+afterPacket)
-		zeros  = make([]byte, chacha20poly1305.KeySize)
-		next   = make([]byte, 0, chacha20poly1305.KeySize+afterPacket)
-		nonce  = make([]byte, chacha20poly1305.NonceSize)
-		rekey  = make([]byte, chacha20poly1305.NonceSize)
-	)
-	rand.Read(key)
-	for i := 4; i < len(rekey); i++ {
-		rekey[i] = 0xff
-	}
+	c := newCiphers(packet)
 	return threadTime(times, func() error {
 		for range times {
-			aead, err := chacha20poly1305.New(key)
-			if err != nil {
+			if err := c.bothLinks(); err != nil {
 				return err
 			}
-			h, b := aead.Seal(header[:0], nonce, header, nil), aead.Seal(body[:0], nonce, body, nil)
-			aead.Seal(next, rekey, zeros, nil)
-			// The other direction has another key, which costs the same.
-			if aead, err = chacha20poly1305.New(key); err != nil {
-				return err
-			}
-			if _, err := aead.Open(h[:0], nonce, h, nil); err != nil {
-				return err
-			}
-			if _, err := aead.Open(b[:0], nonce, b, nil); err != nil {
-				return err
-			}
-			aead.Seal(next, rekey, zeros, nil)
 		}
 		return nil
 	})
+}
+
+// ciphers do what a packet's links do, on memory of their own, by x/crypto's
+// ChaCha20-Poly1305 (internal/link, record.go).
+type ciphers struct {
+	key, zeros   []byte
+	nonce, rekey []byte
+	header, body []byte
+	next         []byte
+}
+
+func newCiphers(packet int) *ciphers {
+	c := &ciphers{
+		key: make([]byte, chacha20poly1305.KeySize), zeros: make([]byte, chacha20poly1305.KeySize),
+		nonce: make([]byte, chacha20poly1305.NonceSize), rekey: make([]byte, chacha20poly1305.NonceSize),
+		header: make([]byte, lengthLength, linkHeader), body: make([]byte, commandHeader+packet, commandHeader+packet+afterPacket),
+		next: make([]byte, 0, chacha20poly1305.KeySize+afterPacket),
+	}
+	rand.Read(c.key)
+	for i := 4; i < len(c.rekey); i++ {
+		c.rekey[i] = 0xff
+	}
+	return c
+}
+
+// bothLinks seals and opens a record where it lies, header and body, and makes each
+// direction's next key.
+func (c *ciphers) bothLinks() error {
+	out, err := chacha20poly1305.New(c.key)
+	if err != nil {
+		return err
+	}
+	header, body := out.Seal(c.header[:0], c.nonce, c.header, nil), out.Seal(c.body[:0], c.nonce, c.body, nil)
+	out.Seal(c.next, c.rekey, c.zeros, nil)
+	in, err := chacha20poly1305.New(c.key) // another's key, which costs the same
+	if err != nil {
+		return err
+	}
+	if _, err := in.Open(header[:0], c.nonce, header, nil); err != nil {
+		return err
+	}
+	if _, err := in.Open(body[:0], c.nonce, body, nil); err != nil {
+		return err
+	}
+	in.Seal(c.next, c.rekey, c.zeros, nil)
+	return nil
 }
 
 // syncTime is that of one commit of so many replay tags, written and synced in dir.

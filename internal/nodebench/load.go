@@ -52,7 +52,7 @@ func (s *sealed) send(packets [][]byte) error {
 
 func (s *sealed) close() { s.session.Close() }
 
-// plain is a connection to the relay: what a link adds to a packet is zeros.
+// plain is a connection to a process without links: what a link adds to a packet is zeros.
 type plain struct {
 	conn    net.Conn
 	before  []byte
@@ -62,8 +62,10 @@ type plain struct {
 
 // What a record has around its packet, in bytes (internal/link, Frame).
 const (
-	beforePacket = linkHeader + 6
-	afterPacket  = 16
+	lengthLength  = 4
+	commandHeader = 6
+	beforePacket  = linkHeader + commandHeader
+	afterPacket   = 16
 )
 
 func newPlain(conn net.Conn) *plain {
@@ -86,7 +88,8 @@ func (p *plain) close() { p.conn.Close() }
 type target struct {
 	*child
 	kind    string
-	member  *member // nil: the relay
+	member  *member // whose mix key packets are made for
+	linked  bool    // it speaks the link protocol
 	address string
 	lines   []line
 	up      atomic.Int64 // sinks that it is connected to
@@ -94,12 +97,12 @@ type target struct {
 }
 
 // dial connects a feeder.
-func (t *target) dial(ctx context.Context, n *network, frames *link.Frames, from *member) (line, error) {
+func (t *target) dial(ctx context.Context, frames *link.Frames, from *member) (line, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", t.address)
 	if err != nil {
 		return nil, err
 	}
-	if t.member == nil {
+	if !t.linked {
 		return newPlain(conn), nil
 	}
 	s, err := link.Initiate(ctx, conn, link.Config{
@@ -134,7 +137,7 @@ func (t *target) connect(ctx context.Context, n *network, frames *link.Frames, p
 	}
 	for _, f := range n.feeders {
 		for {
-			l, err := t.dial(ctx, n, frames, f)
+			l, err := t.dial(ctx, frames, f)
 			if err == nil {
 				t.lines = append(t.lines, l)
 				break
@@ -160,8 +163,7 @@ func (t *target) close() {
 type receivers struct {
 	frames  *link.Frames
 	byID    map[sphinx.NodeID]*target
-	relay   *target
-	record  int
+	record  int // bytes
 	running sync.WaitGroup
 
 	mu        sync.Mutex
@@ -169,9 +171,8 @@ type receivers struct {
 	conns     []net.Conn
 }
 
-// listen serves a sink of the nodes, or, where there is no member, one of the
-// relay.
-func (r *receivers) listen(address string, as *member) (string, error) {
+// listen calls handle with each connection to an address, and returns the address.
+func (r *receivers) listen(address string, handle func(net.Conn)) (string, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return "", err
@@ -188,11 +189,7 @@ func (r *receivers) listen(address string, as *member) (string, error) {
 			r.mu.Unlock()
 			r.running.Go(func() {
 				defer conn.Close()
-				if as == nil {
-					r.count(conn)
-				} else {
-					r.receive(conn, as)
-				}
+				handle(conn)
 			})
 		}
 	})
@@ -229,16 +226,16 @@ func (r *receivers) receive(conn net.Conn, as *member) {
 	}
 }
 
-// count counts records that the relay wrote.
-func (r *receivers) count(conn net.Conn) {
-	r.relay.up.Add(1)
-	defer r.relay.up.Add(-1)
+// count counts records of a process without links.
+func (r *receivers) count(conn net.Conn, t *target) {
+	t.up.Add(1)
+	defer t.up.Add(-1)
 	record := make([]byte, r.record)
 	for {
 		if _, err := io.ReadFull(conn, record); err != nil {
 			return
 		}
-		r.relay.arrived.Add(1)
+		t.arrived.Add(1)
 	}
 }
 
@@ -300,14 +297,24 @@ const longest = 8
 // turn is what a target did with the packets of one turn.
 type turn struct {
 	sent, arrived int
-	cpu           time.Duration // of its process
-	took          time.Duration // from the first packet sent to the last that arrived
+	middle        stretch
+}
+
+// stretch is the part of a turn in which the second and the third quarter of its
+// packets came out. As many went in then: before, the node's delays fill up, and
+// afterwards they run empty, packet by packet.
+type stretch struct {
+	packets   int
+	cpu, took time.Duration // of the target's process; by the clock on the wall
 }
 
 // perPacket is the processor time of a packet, in microseconds.
 func (t *turn) perPacket() float64 {
-	return float64(t.cpu) / float64(time.Microsecond) / float64(max(t.arrived, 1))
+	return float64(t.middle.cpu) / float64(time.Microsecond) / float64(max(t.middle.packets, 1))
 }
+
+// perSecond is how many packets went through in a second.
+func (t *turn) perSecond() float64 { return float64(t.middle.packets) / t.middle.took.Seconds() }
 
 // giveUp is how long after the last one a packet is waited for.
 const giveUp = 5 * time.Second
@@ -315,12 +322,9 @@ const giveUp = 5 * time.Second
 // run sends packets through the target at a rate per second, each as soon as it is
 // due; at a rate of 0 as fast as it takes them.
 func (t *target) run(ctx context.Context, packets [][]byte, rate int) (*turn, error) {
-	arrived := t.arrived.Load()
-	before, err := t.cpu()
-	if err != nil {
-		return nil, err
-	}
 	var (
+		before  = t.arrived.Load()
+		result  = &turn{sent: len(packets)}
 		start   = time.Now()
 		sending sync.WaitGroup
 		errs    = make([]error, len(t.lines))
@@ -328,27 +332,43 @@ func (t *target) run(ctx context.Context, packets [][]byte, rate int) (*turn, er
 	for i, l := range t.lines {
 		sending.Go(func() { errs[i] = feed(ctx, l, packets, i, len(t.lines), start, rate) })
 	}
+	defer sending.Wait()
+	// until waits for so many packets, and returns the process's clock then.
+	until := func(count int) (cpu time.Duration, err error) {
+		for last := time.Now(); ; {
+			now := int(t.arrived.Load() - before)
+			if now != result.arrived {
+				result.arrived, last = now, time.Now()
+			}
+			if now >= count || time.Since(last) > giveUp {
+				return t.cpu()
+			}
+			if err := t.died(); err != nil {
+				return 0, err
+			}
+			if err := sleep(ctx, 2*time.Millisecond); err != nil {
+				return 0, err
+			}
+		}
+	}
+	from, err := until(result.sent / 4)
+	if err != nil {
+		return nil, err
+	}
+	began, already := time.Now(), result.arrived
+	to, err := until(result.sent * 3 / 4)
+	if err != nil {
+		return nil, err
+	}
+	result.middle = stretch{packets: result.arrived - already, cpu: to - from, took: time.Since(began)}
+	if _, err := until(result.sent); err != nil {
+		return nil, err
+	}
 	sending.Wait()
 	if err := errors.Join(errs...); err != nil {
-		if died := t.died(); died != nil {
-			return nil, died
-		}
 		return nil, fmt.Errorf("sending to the %s process: %w", t.kind, err)
 	}
-	result := &turn{sent: len(packets)}
-	last := time.Now()
-	for result.arrived < result.sent && time.Since(last) < giveUp {
-		if err := sleep(ctx, 2*time.Millisecond); err != nil {
-			return nil, err
-		}
-		if now := int(t.arrived.Load() - arrived); now != result.arrived {
-			result.arrived, last = now, time.Now()
-		}
-	}
-	result.took = last.Sub(start)
-	after, err := t.cpu()
-	result.cpu = after - before
-	return result, err
+	return result, nil
 }
 
 // feed sends every packet whose place is first, or so many steps behind it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -256,7 +257,7 @@ func (n *network) sign() error {
 		GatewayNodes: []*pki.MixDescriptor{entry}, ServiceNodes: []*pki.MixDescriptor{exit},
 		Topology:           [][]*pki.MixDescriptor{list(n.feeders...), list(n.ours, n.stock), list(n.sinks...)},
 		SphinxGeometryHash: n.geometry.Hash(),
-	}, n.keysOfAuthorities())
+	}, math.MaxUint64, n.keysOfAuthorities()) // this process counts other epochs than the nodes
 	if err != nil {
 		return err
 	}

@@ -9,9 +9,14 @@
 // what no node can do without.
 //
 //	load generator              the process that is measured
-//	three feeders ──links──▶ our node │ a stock node │ a relay ──links──▶ three sinks
+//	three feeders ──links──▶ our node │ a stock node ──links──▶ three sinks
+//	three feeders ─────────▶ the relay │ the bare process ─────▶ three sinks
 //
 //	floor = unwrapping + the links' ciphers + the relay, which only reads and writes
+//
+// The bare process does these three itself, and nothing else. Where packets come one
+// by one it costs more than the floor: between two of them a processor sleeps, and
+// what it does then it does with cold caches.
 //
 // A machine's speed drifts, so all take turns in every round, as in package bench.
 //
@@ -25,6 +30,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,10 +41,10 @@ import (
 	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
-// Defaults and bounds of what is asked for. With the defaults it takes about six
+// Defaults and bounds of what is asked for. With the defaults it takes about five
 // minutes.
 const (
-	DefaultRounds  = 5
+	DefaultRounds  = 3
 	MaxRounds      = 100
 	DefaultPackets = 4000
 	MaxPackets     = 20_000
@@ -109,11 +115,13 @@ type Load struct {
 	Rate       int          `json:"rate"` // packets a second that were sent; 0: as many as the process takes
 	Ours       Process      `json:"ours"`
 	Katzenpost Process      `json:"katzenpost"`
-	Relay      Process      `json:"relay"`
+	Relay      Process      `json:"relay"` // only reads and writes
+	Bare       Process      `json:"bare"`  // and unwraps, and enciphers
 	Ratio      bench.Spread `json:"katzenpost_to_ours"`
 
 	Floor       bench.Spread `json:"floor_us"` // unwrapping, the links' ciphers and the relay
 	OursToFloor bench.Spread `json:"ours_to_floor"`
+	OursToBare  bench.Spread `json:"ours_to_bare"`
 	Tags        bench.Spread `json:"tags_us"` // a packet's share of bringing its replay tag to disk
 	Rest        bench.Spread `json:"rest_us"` // of ours, without floor and tags; below 0 where the turns drifted
 }
@@ -159,12 +167,12 @@ func measure(ctx context.Context, o *Options, size Size, before int) (result *Re
 	if err := s.build(ctx); err != nil {
 		return nil, err
 	}
-	loads := []*figures{{rate: o.Rate}, {rate: 0}}
+	loads := newLoads(o.Rate)
 	// Whatever happens once, happens now.
 	if err := s.round(ctx, loads, max(1, o.Packets/4)); err != nil {
 		return nil, err
 	}
-	loads = []*figures{{rate: o.Rate}, {rate: 0}}
+	loads = newLoads(o.Rate)
 	s.unwrap, s.link = nil, nil
 	for round := range o.Rounds {
 		if o.Progress != nil {
@@ -180,7 +188,7 @@ func measure(ctx context.Context, o *Options, size Size, before int) (result *Re
 		Unwrap: bench.SpreadOf(s.unwrap), Link: bench.SpreadOf(s.link),
 	}
 	for _, f := range loads {
-		result.Loads = append(result.Loads, f.load())
+		result.Loads = append(result.Loads, s.load(f))
 	}
 	if result.OurPeak, err = s.ours.peak(); err != nil {
 		return nil, err
@@ -200,19 +208,19 @@ type stage struct {
 	network  *network
 	sinks    *receivers
 	frames   *link.Frames
-	alone    *member           // whose packets are unwrapped alone
-	key      sphinx.PrivateKey // its
+	alone    *member // whose packets are unwrapped alone, and by the bare process
+	key      []byte  // its private mix key
 
-	ours, stock, relay *target
-	targets            []*target
+	ours, stock, relay, bare *target
+	targets                  []*target
 
 	unwrap, link []float64 // by round
 }
 
 // quiet is how long a network must leave its nodes alone, generously.
 func (o *Options) quiet() time.Duration {
-	turns := 3*float64(o.Packets)/float64(o.Rate) + 0.004*float64(o.Packets) + 15
-	return time.Duration(float64(o.Rounds+1)*turns)*time.Second + time.Minute
+	turns := 4*float64(o.Packets)/float64(o.Rate) + 0.006*float64(o.Packets) + 10
+	return time.Duration(float64(o.Rounds+1)*turns)*time.Second + 30*time.Second
 }
 
 func (s *stage) build(ctx context.Context) (err error) {
@@ -221,35 +229,33 @@ func (s *stage) build(ctx context.Context) (err error) {
 	}
 	n := s.network
 	s.frames = link.NewFrames(s.geometry)
-	s.ours = &target{kind: kindOurs, member: n.ours, address: n.ours.address}
-	s.stock = &target{kind: kindStock, member: n.stock, address: n.stock.address}
-	s.relay = &target{kind: kindRelay}
-	if s.relay.address, err = freeAddress(); err != nil {
+	s.alone = new(member)
+	var public []byte
+	if public, s.key, err = s.geometry.GenerateKey(); err != nil {
 		return err
 	}
-	s.targets = []*target{s.ours, s.stock, s.relay}
-	record := beforePacket + s.geometry.PacketLength + afterPacket
+	if s.alone.mixKey, err = s.geometry.PublicKey(public); err != nil {
+		return err
+	}
+	s.ours = &target{kind: kindOurs, member: n.ours, linked: true, address: n.ours.address}
+	s.stock = &target{kind: kindStock, member: n.stock, linked: true, address: n.stock.address}
+	s.relay, s.bare = &target{kind: kindRelay, member: s.alone}, &target{kind: kindBare, member: s.alone}
+	s.targets = []*target{s.ours, s.stock, s.relay, s.bare}
 	s.sinks = &receivers{
-		frames: s.frames, relay: s.relay, record: record,
+		frames: s.frames, record: beforePacket + s.geometry.PacketLength + afterPacket,
 		byID: map[sphinx.NodeID]*target{n.ours.id: s.ours, n.stock.id: s.stock},
 	}
-	var plain []string
 	for _, m := range n.sinks {
-		if _, err := s.sinks.listen(m.address, m); err != nil {
+		if _, err := s.sinks.listen(m.address, func(conn net.Conn) { s.sinks.receive(conn, m) }); err != nil {
 			return err
 		}
-		address, err := s.sinks.listen(loopback, nil)
-		if err != nil {
-			return err
-		}
-		plain = append(plain, address)
 	}
 	for _, t := range s.targets {
 		work := &task{Kind: t.kind, Scheme: s.geometry.Scheme, Payload: s.geometry.UserPayloadLength}
-		if t == s.relay {
-			work.Address, work.Sinks, work.Record = t.address, plain, record
-		} else {
+		if t.linked {
 			work.Node = n.config(t.member)
+		} else if err := s.plainTask(t, work); err != nil {
+			return err
 		}
 		if t == s.ours && s.o.Profile != "" {
 			work.Profile = filepath.Join(s.o.Profile, s.geometry.Scheme+".pprof")
@@ -264,21 +270,23 @@ func (s *stage) build(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return s.prepareAlone()
+	return nil
 }
 
-// prepareAlone makes the key of packets that are unwrapped alone.
-func (s *stage) prepareAlone() error {
-	public, private, err := s.geometry.GenerateKey()
-	if err != nil {
+// plainTask is what a process without links does.
+func (s *stage) plainTask(t *target, work *task) (err error) {
+	if t.address, err = freeAddress(); err != nil {
 		return err
 	}
-	s.alone = new(member)
-	if s.alone.mixKey, err = s.geometry.PublicKey(public); err != nil {
-		return err
+	work.Address, work.Key = t.address, s.key
+	for range sinks {
+		address, err := s.sinks.listen(loopback, func(conn net.Conn) { s.sinks.count(conn, t) })
+		if err != nil {
+			return err
+		}
+		work.Sinks = append(work.Sinks, address)
 	}
-	s.key, err = s.geometry.PrivateKey(private)
-	return err
+	return nil
 }
 
 func (s *stage) close() {
@@ -295,9 +303,13 @@ func (s *stage) close() {
 
 // figures are what was found at one rate, by round.
 type figures struct {
-	rate               int
-	ours, stock, relay []*turn
-	floor, tags        []float64
+	rate        int
+	turns       map[*target][]*turn
+	floor, tags []float64
+}
+
+func newLoads(rate int) []*figures {
+	return []*figures{{rate: rate, turns: map[*target][]*turn{}}, {rate: 0, turns: map[*target][]*turn{}}}
 }
 
 // Samples of what is measured alone, in each round: enough for a clock, and the
@@ -314,7 +326,11 @@ func (s *stage) round(ctx context.Context, loads []*figures, packets int) error 
 	if err != nil {
 		return err
 	}
-	unwrap, err := unwrapTime(s.geometry, s.key, alone)
+	key, err := s.geometry.PrivateKey(s.key)
+	if err != nil {
+		return err
+	}
+	unwrap, err := unwrapTime(s.geometry, key, alone)
 	if err != nil {
 		return err
 	}
@@ -325,11 +341,7 @@ func (s *stage) round(ctx context.Context, loads []*figures, packets int) error 
 	s.unwrap, s.link = append(s.unwrap, unwrap), append(s.link, ciphers)
 	for _, f := range loads {
 		for _, t := range s.targets {
-			to := t.member
-			if t == s.relay {
-				to = s.alone // it does not look
-			}
-			fresh, err := s.network.wrap(ctx, to, packets)
+			fresh, err := s.network.wrap(ctx, t.member, packets)
 			if err != nil {
 				return err
 			}
@@ -337,17 +349,11 @@ func (s *stage) round(ctx context.Context, loads []*figures, packets int) error 
 			if err != nil {
 				return err
 			}
-			switch t {
-			case s.ours:
-				f.ours = append(f.ours, took)
-			case s.stock:
-				f.stock = append(f.stock, took)
-			default:
-				f.relay = append(f.relay, took)
-			}
+			f.turns[t] = append(f.turns[t], took)
 		}
-		f.floor = append(f.floor, unwrap+ciphers+last(f.relay).perPacket())
-		tags := max(1, int(gather.Seconds()*last(f.ours).perSecond()))
+		last := func(t *target) *turn { return f.turns[t][len(f.turns[t])-1] }
+		f.floor = append(f.floor, unwrap+ciphers+last(s.relay).perPacket())
+		tags := max(1, int(gather.Seconds()*last(s.ours).perSecond()))
 		commit, err := syncTime(s.dir, tags, commitsAlone)
 		if err != nil {
 			return err
@@ -361,34 +367,32 @@ func (s *stage) round(ctx context.Context, loads []*figures, packets int) error 
 // (mixnode/replay).
 const gather = 50 * time.Millisecond
 
-func last(turns []*turn) *turn { return turns[len(turns)-1] }
-
-func (t *turn) perSecond() float64 { return float64(t.arrived) / t.took.Seconds() }
-
-func (f *figures) load() Load {
-	by := func(figure func(i int) float64) bench.Spread {
-		list := make([]float64, len(f.ours))
+func (s *stage) load(f *figures) Load {
+	by := func(figure func(round int) float64) bench.Spread {
+		list := make([]float64, len(f.floor))
 		for i := range list {
 			list[i] = figure(i)
 		}
 		return bench.SpreadOf(list)
 	}
-	process := func(turns []*turn) (p Process) {
-		p.CPU = by(func(i int) float64 { return turns[i].perPacket() })
-		p.PerCPUSecond = by(func(i int) float64 { return 1e6 / turns[i].perPacket() })
-		p.PerSecond = by(func(i int) float64 { return turns[i].perSecond() })
-		for _, t := range turns {
-			p.Sent += t.sent
-			p.Arrived += t.arrived
+	each := func(t *target, i int) float64 { return f.turns[t][i].perPacket() }
+	process := func(t *target) (p Process) {
+		p.CPU = by(func(i int) float64 { return each(t, i) })
+		p.PerCPUSecond = by(func(i int) float64 { return 1e6 / each(t, i) })
+		p.PerSecond = by(func(i int) float64 { return f.turns[t][i].perSecond() })
+		for _, turn := range f.turns[t] {
+			p.Sent += turn.sent
+			p.Arrived += turn.arrived
 		}
 		return p
 	}
 	return Load{
-		Rate: f.rate, Ours: process(f.ours), Katzenpost: process(f.stock), Relay: process(f.relay),
-		Ratio:       by(func(i int) float64 { return f.stock[i].perPacket() / f.ours[i].perPacket() }),
+		Rate: f.rate, Ours: process(s.ours), Katzenpost: process(s.stock), Relay: process(s.relay), Bare: process(s.bare),
+		Ratio:       by(func(i int) float64 { return each(s.stock, i) / each(s.ours, i) }),
 		Floor:       by(func(i int) float64 { return f.floor[i] }),
-		OursToFloor: by(func(i int) float64 { return f.ours[i].perPacket() / f.floor[i] }),
+		OursToFloor: by(func(i int) float64 { return each(s.ours, i) / f.floor[i] }),
+		OursToBare:  by(func(i int) float64 { return each(s.ours, i) / each(s.bare, i) }),
 		Tags:        by(func(i int) float64 { return f.tags[i] }),
-		Rest:        by(func(i int) float64 { return f.ours[i].perPacket() - f.floor[i] - f.tags[i] }),
+		Rest:        by(func(i int) float64 { return each(s.ours, i) - f.floor[i] - f.tags[i] }),
 	}
 }

@@ -67,8 +67,8 @@ func TestRun(t *testing.T) {
 		}
 		figures := []bench.Spread{e.Unwrap, e.Link}
 		for _, l := range e.Loads {
-			figures = append(figures, l.Ratio, l.Floor, l.OursToFloor, l.Tags)
-			for kind, p := range map[string]Process{kindOurs: l.Ours, kindStock: l.Katzenpost, kindRelay: l.Relay} {
+			figures = append(figures, l.Ratio, l.Floor, l.OursToFloor, l.OursToBare, l.Tags)
+			for kind, p := range map[string]Process{kindOurs: l.Ours, kindStock: l.Katzenpost, kindRelay: l.Relay, kindBare: l.Bare} {
 				figures = append(figures, p.CPU, p.PerCPUSecond, p.PerSecond)
 				if p.Sent != o.Packets || p.Arrived != p.Sent {
 					t.Errorf("%s, %s process at rate %d: %d of %d packets came through", e.Scheme, kind, l.Rate, p.Arrived, p.Sent)
