@@ -224,11 +224,19 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.cfg.Metrics = l.Addr().String()
+	if err := n.serveMetrics(t.Context()); err == nil || !strings.Contains(err.Error(), "another program") {
+		t.Errorf("on a port in use: %v", err)
+	}
+	l.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- n.serveMetrics(ctx, l) }()
+	go func() { done <- n.serveMetrics(ctx) }()
 	ask := func() string {
-		r, err := http.Get("http://" + l.Addr().String() + "/metrics")
+		r, err := http.Get("http://" + n.cfg.Metrics + "/metrics")
+		for err != nil && ctx.Err() == nil { // it does not listen yet
+			r, err = http.Get("http://" + n.cfg.Metrics + "/metrics")
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,7 +24,11 @@ func checkMetrics(address string) error {
 }
 
 // serveMetrics answers Prometheus until ctx ends.
-func (n *node) serveMetrics(ctx context.Context, l net.Listener) error {
+func (n *node) serveMetrics(ctx context.Context) error {
+	l, err := net.Listen("tcp", n.cfg.Metrics)
+	if err != nil {
+		return fmt.Errorf("metrics: %w: is another program using the port?", err)
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(&metrics{report: n.report, now: n.now})
 	mux := http.NewServeMux()

@@ -52,17 +52,17 @@ type node struct {
 	connected atomic.Int64 // outgoing connections that are up
 	troubles  troubles
 
-	incoming  chan *packet // to the workers
-	conns     *incoming
-	outgoing  *outgoing
-	mixer     *mixer
-	entry     *entry // nil: this is none
-	exit      *exit  // nil: this is none
-	loops     *looper
-	terminal  func(*packet, *sphinx.Unwrapped) bool
-	view      atomic.Pointer[view]
-	running   context.Context
-	wasListed bool
+	unwrapping chan struct{} // holds one for each packet that is being unwrapped
+	conns      *incoming
+	outgoing   *outgoing
+	mixer      *mixer
+	entry      *entry // nil: this is none
+	exit       *exit  // nil: this is none
+	loops      *looper
+	terminal   func(*packet, *sphinx.Unwrapped) bool
+	view       atomic.Pointer[view]
+	running    context.Context
+	wasListed  bool
 
 	authorities authorities
 	docs        map[uint64]*directory.View // by epoch; follow's alone
@@ -146,8 +146,8 @@ func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger
 	n := &node{
 		cfg: c, network: network, log: log, now: time.Now, since: time.Now(), period: network.Parameters.Epoch,
 		identity: identity, link: identity.Link, sphinx: sphinx.New(g), frames: link.NewFrames(g),
-		incoming: make(chan *packet, perWorker*runtime.GOMAXPROCS(0)),
-		docs:     map[uint64]*directory.View{}, raw: map[uint64][]byte{},
+		unwrapping: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		docs:       map[uint64]*directory.View{}, raw: map[uint64][]byte{},
 		maxPeers: clientsAtOnce,
 	}
 	n.id = hash.Sum256From(identity.IdentityPublic)
@@ -204,9 +204,9 @@ func (n *node) run(ctx context.Context, l net.Listener, changes <-chan *Config) 
 
 	// The first part that fails ends the others, and says why the node ended.
 	var (
-		parts, workers sync.WaitGroup
-		first          sync.Once
-		failed         error
+		parts  sync.WaitGroup
+		first  sync.Once
+		failed error
 	)
 	part := func(run func() error) {
 		parts.Go(func() {
@@ -219,16 +219,9 @@ func (n *node) run(ctx context.Context, l net.Listener, changes <-chan *Config) 
 	}
 	part(func() error { return answer(ctx) })
 	if n.cfg.Metrics != "" {
-		m, err := net.Listen("tcp", n.cfg.Metrics)
-		if err != nil {
-			return fmt.Errorf("metrics: %w", err)
-		}
-		part(func() error { return n.serveMetrics(ctx, m) })
+		part(func() error { return n.serveMetrics(ctx) })
 	}
 	part(func() error { return n.mixer.run(ctx, n.keys.broken) })
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() { n.unwrapWorker(n.incoming) })
-	}
 	if n.exit != nil {
 		started := make(chan struct{})
 		part(func() error { return n.exit.run(ctx, started) })
@@ -252,8 +245,6 @@ func (n *node) run(ctx context.Context, l net.Listener, changes <-chan *Config) 
 	<-staying.Done()
 	accepting.Wait()
 	n.conns.running.Wait()
-	close(n.incoming)
-	workers.Wait()
 	n.drain(ctx)
 	cancel()
 	parts.Wait()

@@ -8,19 +8,6 @@ import (
 	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
-// perWorker is how many packets may wait for a worker. A connection whose packet
-// finds no place waits, and its sender with it, by TCP's own means. Connections that
-// wait have their turn one after the other, so where the workers do not keep up, who
-// sends much gets no more of them than the others.
-const perWorker = 4
-
-// unwrapWorker takes the layer off packets until in is closed.
-func (n *node) unwrapWorker(in <-chan *packet) {
-	for p := range in {
-		n.unwrap(p)
-	}
-}
-
 // unwrap takes this node's layer off a packet, and passes it on to where its
 // commands say. Whatever is wrong with it, nothing happens but a count.
 func (n *node) unwrap(p *packet) {
@@ -101,11 +88,17 @@ func (n *node) forward(p *packet, u *sphinx.Unwrapped) bool {
 }
 
 // receive is called with every packet that comes over a connection: a gateway's, or
-// that of the node from.
+// that of the node from. The connection's own goroutine unwraps it: to hand it to
+// another would cost a lone packet more than all else but the unwrapping. As many as
+// there are processors do so at once; a connection that finds them busy waits, and
+// its sender with it, by TCP's own means. Those that wait have their turn one after
+// the other, so who sends much gets no more of them than the others.
 func (n *node) receive(ctx context.Context, f *link.Frame, client bool, from sphinx.NodeID) {
 	p := &packet{frame: f, body: f.Packet(), arrived: n.now(), client: client, from: from}
 	select {
-	case n.incoming <- p:
+	case n.unwrapping <- struct{}{}:
+		n.unwrap(p)
+		<-n.unwrapping
 	case <-ctx.Done():
 		drop(p)
 	}

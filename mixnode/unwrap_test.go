@@ -23,7 +23,8 @@ func standalone(t *testing.T, role directory.Role) *node {
 		t.Fatal(err)
 	}
 	n := &node{
-		cfg: &Config{Role: role, Name: "node", State: t.TempDir()}, log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		unwrapping: make(chan struct{}, 1),
+		cfg:        &Config{Role: role, Name: "node", State: t.TempDir()}, log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		now: time.Now, period: time.Hour, sphinx: sphinx.New(g), frames: link.NewFrames(g),
 		network:  &directory.Network{Parameters: directory.DefaultParameters()},
 		maxPeers: 100,
@@ -98,9 +99,7 @@ func (n *node) give(t *testing.T, raw []byte, client bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.incoming = make(chan *packet, 1)
 	n.receive(context.Background(), f, client, sphinx.NodeID{})
-	n.unwrap(<-n.incoming)
 }
 
 func (c *counts) all() map[string]uint64 {

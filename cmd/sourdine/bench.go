@@ -22,7 +22,7 @@ func benchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure how fast this machine is at what a node does",
 	}
-	cmd.AddCommand(benchSphinxCommand())
+	cmd.AddCommand(benchSphinxCommand(), benchNodeCommand())
 	return cmd
 }
 

@@ -140,9 +140,9 @@ type Spread struct {
 	P75    float64 `json:"p75"`
 }
 
-// spread sorts figures and takes the quantiles, between two neighbours where
+// SpreadOf sorts figures and takes the quantiles, between two neighbours where
 // there is no one in the place.
-func spread(figures []float64) Spread {
+func SpreadOf(figures []float64) Spread {
 	slices.Sort(figures)
 	at := func(q float64) float64 {
 		place := q * float64(len(figures)-1)
@@ -154,7 +154,7 @@ func spread(figures []float64) Spread {
 }
 
 // time is c's, in microseconds.
-func (c *contender) time() Spread { return spread(slices.Clone(c.took)) }
+func (c *contender) time() Spread { return SpreadOf(slices.Clone(c.took)) }
 
 // ratio is that of a's time to b's.
 func ratio(a, b *contender) Spread {
@@ -162,7 +162,7 @@ func ratio(a, b *contender) Spread {
 	for i := range figures {
 		figures[i] = a.took[i] / b.took[i]
 	}
-	return spread(figures)
+	return SpreadOf(figures)
 }
 
 // rate is how often c's work, of which each time counts as units, is done in a
@@ -172,5 +172,5 @@ func (c *contender) rate(units int) Spread {
 	for i, took := range c.took {
 		figures[i] = float64(units) * 1e6 / took
 	}
-	return spread(figures)
+	return SpreadOf(figures)
 }

@@ -99,8 +99,8 @@ func TestSpread(t *testing.T) {
 		{[]float64{2, 1}, Spread{1.25, 1.5, 1.75}},
 		{[]float64{5, 1, 4, 2, 3}, Spread{2, 3, 4}},
 	} {
-		if got := spread(slices.Clone(c.figures)); got != c.want {
-			t.Errorf("spread(%v) = %v, want %v", c.figures, got, c.want)
+		if got := SpreadOf(slices.Clone(c.figures)); got != c.want {
+			t.Errorf("SpreadOf(%v) = %v, want %v", c.figures, got, c.want)
 		}
 	}
 	a, b := &contender{took: []float64{2, 9, 4}}, &contender{took: []float64{1, 3, 4}}

@@ -15,7 +15,8 @@ type Machine struct {
 	Arch       string `json:"arch"`
 }
 
-func thisMachine() Machine {
+// ThisMachine is the one that the program runs on.
+func ThisMachine() Machine {
 	return Machine{CPU: processor(), Processors: runtime.GOMAXPROCS(0), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 }
 

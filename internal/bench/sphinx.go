@@ -116,7 +116,7 @@ func Sphinx(ctx context.Context, o Options) (*Report, error) {
 			shared = append(shared, e.one, e.two)
 		}
 	}
-	r := &Report{Machine: thisMachine(), Rounds: o.Rounds, Hops: sphinx.DefaultHops, Batch: batch}
+	r := &Report{Machine: ThisMachine(), Rounds: o.Rounds, Hops: sphinx.DefaultHops, Batch: batch}
 	if err := measure(ctx, o.Rounds, o.turn, alone, shared, min(workers, runtime.GOMAXPROCS(0)), o.Progress); err != nil {
 		return nil, err
 	}

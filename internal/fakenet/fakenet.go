@@ -17,16 +17,10 @@ import (
 	"time"
 
 	"github.com/katzenpost/hpqc/hash"
-	"github.com/katzenpost/hpqc/kem"
 	kemschemes "github.com/katzenpost/hpqc/kem/schemes"
-	"github.com/katzenpost/hpqc/sign"
-	signschemes "github.com/katzenpost/hpqc/sign/schemes"
-	"github.com/katzenpost/katzenpost/core/cert"
 	"github.com/katzenpost/katzenpost/core/pki"
 	"github.com/katzenpost/katzenpost/core/wire"
 	"github.com/katzenpost/katzenpost/core/wire/commands"
-
-	"github.com/fxamacker/cbor/v2"
 
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
@@ -35,12 +29,9 @@ import (
 
 // member is an authority or a node with its private keys.
 type member struct {
-	identity       sign.PrivateKey
-	identityPublic sign.PublicKey
-	link           kem.PrivateKey
-	linkPublic     kem.PublicKey
-	public         []byte // the same mix key in every epoch
-	mixKey         sphinx.PrivateKey
+	*katzenpost.Keys
+	public []byte // the same mix key in every epoch
+	mixKey sphinx.PrivateKey
 }
 
 // Network is a network in memory.
@@ -70,16 +61,6 @@ type Network struct {
 	received int
 }
 
-func newMember() (*member, error) {
-	m := new(member)
-	var err error
-	if m.identityPublic, m.identity, err = signschemes.ByName(directory.SignatureScheme).GenerateKey(); err != nil {
-		return nil, err
-	}
-	m.linkPublic, m.link, err = kemschemes.ByName(directory.LinkScheme).GenerateKeyPair()
-	return m, err
-}
-
 // authorities is how many a network has: the least of which one is not enough.
 const authorities = 3
 
@@ -93,7 +74,8 @@ func New(p directory.Parameters) (*Network, error) {
 	n.sphinx = sphinx.New(g)
 	members := make([]*member, authorities+2+p.Layers)
 	for i := range members {
-		if members[i], err = newMember(); err != nil {
+		members[i] = new(member)
+		if members[i].Keys, err = katzenpost.NewKeys(); err != nil {
 			return nil, err
 		}
 		var private []byte
@@ -107,21 +89,21 @@ func New(p directory.Parameters) (*Network, error) {
 	n.authorities, members = members[:authorities], members[authorities:]
 	n.entry, n.exit, n.mixes = members[0], members[1], members[2:]
 	e := &directory.Member{Role: directory.RoleEntry, Name: "entry", Operator: "e", Address: "127.0.0.1:2"}
-	e.SetKeys(n.entry.identityPublic, n.entry.linkPublic)
+	e.SetKeys(n.entry.IdentityPublic, n.entry.LinkPublic)
 	public := []*directory.Member{e}
 	for i, m := range n.authorities {
 		a := &directory.Member{
 			Role: directory.RoleAuthority, Name: fmt.Sprintf("auth%d", i+1), Operator: fmt.Sprintf("a%d", i+1),
 			Address: fmt.Sprintf("127.0.0.1:%d", 11+i), Parameters: &p,
 		}
-		a.SetKeys(m.identityPublic, m.linkPublic)
+		a.SetKeys(m.IdentityPublic, m.LinkPublic)
 		public = append(public, a)
 	}
 	if n.Network, err = directory.NewNetwork("fake", public); err != nil {
 		return nil, err
 	}
 	for _, a := range n.authorities {
-		if err := n.AddSignature(a.identity); err != nil {
+		if err := n.AddSignature(a.Identity); err != nil {
 			return nil, err
 		}
 	}
@@ -137,8 +119,8 @@ func New(p directory.Parameters) (*Network, error) {
 func (n *Network) Consensus(epoch uint64) ([]byte, error) {
 	p := n.Parameters
 	descriptor := func(name string, m *member) *pki.MixDescriptor {
-		identity, _ := m.identityPublic.MarshalBinary()
-		linkKey, _ := m.linkPublic.MarshalBinary()
+		identity, _ := m.IdentityPublic.MarshalBinary()
+		linkKey, _ := m.LinkPublic.MarshalBinary()
 		return &pki.MixDescriptor{
 			Name: name, Epoch: epoch, IdentityKey: identity, LinkKey: linkKey,
 			MixKeys:   map[uint64][]byte{epoch: m.public, epoch + 1: m.public, epoch + 2: m.public},
@@ -165,29 +147,13 @@ func (n *Network) Consensus(epoch uint64) ([]byte, error) {
 	if n.Change != nil {
 		n.Change(doc)
 	}
-	mode, err := cbor.CanonicalEncOptions().EncMode()
-	if err != nil {
-		return nil, err
-	}
-	type plain pki.Document // without its methods, as the authorities sign it
-	payload, err := mode.Marshal((*plain)(doc))
-	if err != nil {
-		return nil, err
-	}
-	var signed []byte
+	var signers []*katzenpost.Keys
 	for i, a := range n.authorities {
-		switch {
-		case n.Voters != nil && !slices.Contains(n.Voters, i):
-		case signed == nil:
-			signed, err = cert.Sign(a.identity, a.identityPublic, payload, doc.Epoch+5)
-		default:
-			signed, err = cert.SignMulti(a.identity, a.identityPublic, signed)
-		}
-		if err != nil {
-			return nil, err
+		if n.Voters == nil || slices.Contains(n.Voters, i) {
+			signers = append(signers, a.Keys)
 		}
 	}
-	return signed, nil
+	return katzenpost.SignDocument(doc, doc.Epoch+5, signers)
 }
 
 // Dial connects a gateway to the entry.
@@ -204,11 +170,11 @@ func (anyone) IsPeerValid(*wire.PeerCredentials) bool { return true }
 
 // serve is the entry's side of one connection.
 func (n *Network) serve(conn net.Conn) {
-	id := hash.Sum256From(n.entry.identityPublic)
+	id := hash.Sum256From(n.entry.IdentityPublic)
 	geometry := katzenpost.Geometry(n.Parameters)
 	session, err := wire.NewSession(&wire.SessionConfig{
 		KEMScheme: kemschemes.ByName(directory.LinkScheme), Geometry: geometry, Authenticator: anyone{},
-		AdditionalData: id[:], AuthenticationKey: n.entry.link, RandomReader: rand.Reader,
+		AdditionalData: id[:], AuthenticationKey: n.entry.Link, RandomReader: rand.Reader,
 		ReadTimeout: time.Hour,
 	}, false)
 	if err != nil {

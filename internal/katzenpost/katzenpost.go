@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/katzenpost/hpqc/kem"
 	kempem "github.com/katzenpost/hpqc/kem/pem"
 	kemschemes "github.com/katzenpost/hpqc/kem/schemes"
@@ -21,7 +22,9 @@ import (
 	signpem "github.com/katzenpost/hpqc/sign/pem"
 	signschemes "github.com/katzenpost/hpqc/sign/schemes"
 	authconfig "github.com/katzenpost/katzenpost/authority/voting/server/config"
+	"github.com/katzenpost/katzenpost/core/cert"
 	"github.com/katzenpost/katzenpost/core/epochtime"
+	"github.com/katzenpost/katzenpost/core/pki"
 	"github.com/katzenpost/katzenpost/core/sphinx/geo"
 
 	"codeberg.org/sourdine/sourdine/directory"
@@ -81,6 +84,31 @@ func Authorities(n *directory.Network) []*authconfig.Authority {
 	return list
 }
 
+// SignDocument returns a consensus as authorities with these keys sign it, for
+// networks that vote on nothing. The signatures hold until an epoch.
+func SignDocument(doc *pki.Document, until uint64, authorities []*Keys) (signed []byte, err error) {
+	mode, err := cbor.CanonicalEncOptions().EncMode()
+	if err != nil {
+		return nil, err
+	}
+	type plain pki.Document // without its methods, as the authorities sign it
+	payload, err := mode.Marshal((*plain)(doc))
+	if err != nil {
+		return nil, err
+	}
+	for i, a := range authorities {
+		if i == 0 {
+			signed, err = cert.Sign(a.Identity, a.IdentityPublic, payload, until)
+		} else {
+			signed, err = cert.SignMulti(a.Identity, a.IdentityPublic, signed)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return signed, nil
+}
+
 // URL is a TCP address as the engine writes it.
 func URL(address string) string { return (&url.URL{Scheme: "tcp", Host: address}).String() }
 
@@ -108,6 +136,19 @@ type Keys struct {
 	LinkPublic     kem.PublicKey
 }
 
+// NewKeys makes a member's keys.
+func NewKeys() (*Keys, error) {
+	public, private, err := signschemes.ByName(directory.SignatureScheme).GenerateKey()
+	if err != nil {
+		return nil, fmt.Errorf("making an identity key: %w", err)
+	}
+	linkPublic, link, err := kemschemes.ByName(directory.LinkScheme).GenerateKeyPair()
+	if err != nil {
+		return nil, fmt.Errorf("making a link key: %w", err)
+	}
+	return &Keys{Identity: private, IdentityPublic: public, Link: link, LinkPublic: linkPublic}, nil
+}
+
 // CreateKeys makes a member's keys in dir, which it creates with permission for
 // its owner only. It refuses a directory that has keys.
 func CreateKeys(dir string) (*Keys, error) {
@@ -117,28 +158,24 @@ func CreateKeys(dir string) (*Keys, error) {
 	if _, err := os.Stat(filepath.Join(dir, identityPrivate)); err == nil {
 		return nil, fmt.Errorf("%s has keys already: choose another directory, or remove it if nobody relies on them", dir)
 	}
-	public, private, err := signschemes.ByName(directory.SignatureScheme).GenerateKey()
+	k, err := NewKeys()
 	if err != nil {
-		return nil, fmt.Errorf("making an identity key: %w", err)
-	}
-	linkPub, linkPriv, err := kemschemes.ByName(directory.LinkScheme).GenerateKeyPair()
-	if err != nil {
-		return nil, fmt.Errorf("making a link key: %w", err)
+		return nil, err
 	}
 	for _, f := range []struct {
 		name string
 		data []byte
 	}{
-		{identityPublic, signpem.ToPublicPEMBytes(public)},
-		{linkPrivate, kempem.ToPrivatePEMBytes(linkPriv)},
-		{linkPublic, kempem.ToPublicPEMBytes(linkPub)},
-		{identityPrivate, signpem.ToPrivatePEMBytes(private)},
+		{identityPublic, signpem.ToPublicPEMBytes(k.IdentityPublic)},
+		{linkPrivate, kempem.ToPrivatePEMBytes(k.Link)},
+		{linkPublic, kempem.ToPublicPEMBytes(k.LinkPublic)},
+		{identityPrivate, signpem.ToPrivatePEMBytes(k.Identity)},
 	} {
 		if err := config.WriteFile(filepath.Join(dir, f.name), f.data, 0o600); err != nil {
 			return nil, fmt.Errorf("writing keys: %w", err)
 		}
 	}
-	return &Keys{Identity: private, IdentityPublic: public, Link: linkPriv, LinkPublic: linkPub}, nil
+	return k, nil
 }
 
 // LoadKeys reads the keys that CreateKeys made in dir.

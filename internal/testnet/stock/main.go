@@ -17,13 +17,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/katzenpost/katzenpost/server"
 	"github.com/katzenpost/katzenpost/server/config"
 
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/exit"
 	files "codeberg.org/sourdine/sourdine/internal/config"
-	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/internal/stocknode"
 	"codeberg.org/sourdine/sourdine/mixnode"
 )
 
@@ -62,7 +61,10 @@ func run(ctx context.Context, path, office string, decoys bool) error {
 	if err != nil {
 		return err
 	}
-	c := engine(&f.Config, n, decoys)
+	c := stocknode.Config(&f.Config, n)
+	c.Debug.NumSphinxWorkers, c.Debug.NumGatewayWorkers = 1, 1
+	c.Debug.NumServiceWorkers, c.Debug.NumKaetzchenWorkers = 1, 1
+	c.Debug.SendDecoyTraffic = decoys
 	if f.Role == directory.RoleExit {
 		life, err := lifeSocket(filepath.Join(f.State, "life.sock"))
 		if err != nil {
@@ -73,51 +75,7 @@ func run(ctx context.Context, path, office string, decoys bool) error {
 			return err
 		}
 	}
-	if err := c.FixupAndValidate(); err != nil {
-		return err
-	}
-	s, err := server.New(c)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(os.Stderr, "a stock node runs")
-	ended := make(chan struct{})
-	go func() { s.Wait(); close(ended) }()
-	select {
-	case <-ctx.Done(): // its own way to stop panics in an epoch's first seconds
-		return nil
-	case <-ended:
-		return errors.New("the engine ended by itself")
-	}
-}
-
-// patience is how long, in milliseconds, a packet may wait in one of the engine's
-// queues. Its defaults lose packets on a busy machine.
-const patience = 30_000
-
-func engine(c *mixnode.Config, n *directory.Network, decoys bool) *config.Config {
-	e := &config.Config{
-		Server: &config.Server{
-			Identifier: c.Name, WireKEM: directory.LinkScheme, PKISignatureScheme: directory.SignatureScheme,
-			Addresses: []string{katzenpost.URL(c.Address)}, DataDir: c.State,
-			IsGatewayNode: c.Role == directory.RoleEntry, IsServiceNode: c.Role == directory.RoleExit,
-		},
-		Logging:        &config.Logging{File: katzenpost.LogFile, Level: katzenpost.LogLevel},
-		Management:     &config.Management{},
-		PKI:            &config.PKI{Voting: &config.Voting{Authorities: katzenpost.Authorities(n)}},
-		SphinxGeometry: katzenpost.Geometry(n.Parameters),
-		Debug: &config.Debug{
-			NumSphinxWorkers: 1, NumGatewayWorkers: 1, NumServiceWorkers: 1, NumKaetzchenWorkers: 1,
-			UnwrapDelay: patience, GatewayDelay: patience, ServiceDelay: patience, KaetzchenDelay: patience,
-			SchedulerSlack: patience, SendSlack: patience,
-			ConnectTimeout: 10_000, HandshakeTimeout: 10_000,
-			SendDecoyTraffic: decoys,
-		},
-	}
-	if c.Bind != "" {
-		e.Server.BindAddresses = []string{katzenpost.URL(c.Bind)}
-	}
-	return e
+	return stocknode.Run(ctx, c)
 }
 
 // services are the post office and the echo that loops turn back at.
