@@ -28,12 +28,12 @@ func benchNodeCommand() *cobra.Command {
 process of its own. The same load generator sends both the same kind of packets,
 over the same links on loopback, from three neighbours to three others, in turn:
 packets of the key exchange x25519 with 2,000 bytes, and of Xwing with 30,000.
-Each packet waits in the node for an exponential time, 200 ms on the mean.
+Each packet waits in the node for an exponential time: 200 ms on the mean, and
+40 ms at full load.
 
 A packet costs what processor time the node's process used, the system's share
-included, divided by the packets that came out, while the second and the third
-quarter of a turn's packets did; 1,000,000 divided by it is the packets per
-second of one processor. There are two loads: a rate per second that
+included, divided by the packets that came out; 1,000,000 divided by it is the
+packets per second of one processor. There are two loads: a rate per second that
 both sustain, and as fast as the node takes packets. Packets that did not come
 out are counted.
 

@@ -16,14 +16,18 @@ import (
 
 	"github.com/katzenpost/hpqc/kem"
 
+	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/internal/link"
 	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
-// meanDelay is what packets wait in a node on the mean, exponentially: four times as
-// long as replay tags take to come to disk, as in a network that is used, and short
-// enough that a turn ends soon after its last packet.
-const meanDelay = 200 * time.Millisecond
+// Mean delays of packets in a node, exponential. At a rate, four times as long as
+// replay tags take to come to disk, as in a network that is used. As fast as it goes,
+// the least that a network has, so that a turn does not end in a long trickle.
+const (
+	meanDelay  = 200 * time.Millisecond
+	leastDelay = directory.MinDelay
+)
 
 // line is a feeder's connection.
 type line interface {
@@ -252,7 +256,7 @@ func (r *receivers) close() {
 }
 
 // wrap makes packets that a node passes on to the sinks in turn.
-func (n *network) wrap(ctx context.Context, to *member, count int) ([][]byte, error) {
+func (n *network) wrap(ctx context.Context, to *member, count int, mean time.Duration) ([][]byte, error) {
 	var (
 		packets = make([][]byte, count)
 		s       = sphinx.New(n.geometry)
@@ -269,7 +273,7 @@ func (n *network) wrap(ctx context.Context, to *member, count int) ([][]byte, er
 				if i >= count {
 					return
 				}
-				delay := min(mathrand.ExpFloat64(), longest) * float64(meanDelay.Milliseconds())
+				delay := min(mathrand.ExpFloat64(), longest) * float64(mean.Milliseconds())
 				sink := n.sinks[i%sinks]
 				p, err := s.Wrap([]sphinx.Hop{
 					{ID: to.id, Key: to.mixKey, Delay: uint32(math.Ceil(delay))},
@@ -297,24 +301,17 @@ const longest = 8
 // turn is what a target did with the packets of one turn.
 type turn struct {
 	sent, arrived int
-	middle        stretch
-}
-
-// stretch is the part of a turn in which the second and the third quarter of its
-// packets came out. As many went in then: before, the node's delays fill up, and
-// afterwards they run empty, packet by packet.
-type stretch struct {
-	packets   int
-	cpu, took time.Duration // of the target's process; by the clock on the wall
+	cpu           time.Duration // of its process
+	took          time.Duration // from the first packet sent to the last that arrived
 }
 
 // perPacket is the processor time of a packet, in microseconds.
 func (t *turn) perPacket() float64 {
-	return float64(t.middle.cpu) / float64(time.Microsecond) / float64(max(t.middle.packets, 1))
+	return float64(t.cpu) / float64(time.Microsecond) / float64(max(t.arrived, 1))
 }
 
 // perSecond is how many packets went through in a second.
-func (t *turn) perSecond() float64 { return float64(t.middle.packets) / t.middle.took.Seconds() }
+func (t *turn) perSecond() float64 { return float64(t.arrived) / t.took.Seconds() }
 
 // giveUp is how long after the last one a packet is waited for.
 const giveUp = 5 * time.Second
@@ -323,52 +320,37 @@ const giveUp = 5 * time.Second
 // due; at a rate of 0 as fast as it takes them.
 func (t *target) run(ctx context.Context, packets [][]byte, rate int) (*turn, error) {
 	var (
-		before  = t.arrived.Load()
+		already = t.arrived.Load()
 		result  = &turn{sent: len(packets)}
 		start   = time.Now()
+		last    = start // when a packet arrived
 		sending sync.WaitGroup
 		errs    = make([]error, len(t.lines))
 	)
+	before, err := t.cpu()
+	if err != nil {
+		return nil, err
+	}
 	for i, l := range t.lines {
 		sending.Go(func() { errs[i] = feed(ctx, l, packets, i, len(t.lines), start, rate) })
 	}
-	defer sending.Wait()
-	// until waits for so many packets, and returns the process's clock then.
-	until := func(count int) (cpu time.Duration, err error) {
-		for last := time.Now(); ; {
-			now := int(t.arrived.Load() - before)
-			if now != result.arrived {
-				result.arrived, last = now, time.Now()
-			}
-			if now >= count || time.Since(last) > giveUp {
-				return t.cpu()
-			}
-			if err := t.died(); err != nil {
-				return 0, err
-			}
-			if err := sleep(ctx, 2*time.Millisecond); err != nil {
-				return 0, err
-			}
-		}
-	}
-	from, err := until(result.sent / 4)
-	if err != nil {
-		return nil, err
-	}
-	began, already := time.Now(), result.arrived
-	to, err := until(result.sent * 3 / 4)
-	if err != nil {
-		return nil, err
-	}
-	result.middle = stretch{packets: result.arrived - already, cpu: to - from, took: time.Since(began)}
-	if _, err := until(result.sent); err != nil {
-		return nil, err
-	}
 	sending.Wait()
-	if err := errors.Join(errs...); err != nil {
+	last = time.Now()
+	if err := errors.Join(append(errs, t.died())...); err != nil {
 		return nil, fmt.Errorf("sending to the %s process: %w", t.kind, err)
 	}
-	return result, nil
+	for result.arrived < result.sent && time.Since(last) < giveUp {
+		if err := sleep(ctx, time.Millisecond); err != nil {
+			return nil, err
+		}
+		if now := int(t.arrived.Load() - already); now != result.arrived {
+			result.arrived, last = now, time.Now()
+		}
+	}
+	result.took = last.Sub(start)
+	after, err := t.cpu()
+	result.cpu = after - before
+	return result, err
 }
 
 // feed sends every packet whose place is first, or so many steps behind it.

@@ -91,8 +91,7 @@ func (o *Options) check() error {
 type Report struct {
 	Machine bench.Machine `json:"machine"`
 	Rounds  int           `json:"rounds"`
-	Packets int           `json:"packets"`       // in each turn
-	Delay   int64         `json:"mean_delay_ms"` // that packets wait in a node
+	Packets int           `json:"packets"` // in each turn
 	Results []Result      `json:"results"`
 }
 
@@ -140,7 +139,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	r := &Report{Machine: bench.ThisMachine(), Rounds: o.Rounds, Packets: o.Packets, Delay: meanDelay.Milliseconds()}
+	r := &Report{Machine: bench.ThisMachine(), Rounds: o.Rounds, Packets: o.Packets}
 	for i, size := range o.Sizes {
 		result, err := measure(ctx, &o, size, i*o.Rounds)
 		if err != nil {
@@ -322,7 +321,7 @@ const (
 // round gives each target its turn at each rate, and measures what they are
 // compared with.
 func (s *stage) round(ctx context.Context, loads []*figures, packets int) error {
-	alone, err := s.network.wrap(ctx, s.alone, min(packets, unwrapsAlone))
+	alone, err := s.network.wrap(ctx, s.alone, min(packets, unwrapsAlone), meanDelay)
 	if err != nil {
 		return err
 	}
@@ -340,8 +339,12 @@ func (s *stage) round(ctx context.Context, loads []*figures, packets int) error 
 	}
 	s.unwrap, s.link = append(s.unwrap, unwrap), append(s.link, ciphers)
 	for _, f := range loads {
+		mean := meanDelay
+		if f.rate == 0 {
+			mean = leastDelay
+		}
 		for _, t := range s.targets {
-			fresh, err := s.network.wrap(ctx, t.member, packets)
+			fresh, err := s.network.wrap(ctx, t.member, packets, mean)
 			if err != nil {
 				return err
 			}
