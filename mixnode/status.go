@@ -106,7 +106,7 @@ func (n *node) report() *Status {
 		st.Troubles = append(st.Troubles, st.Alarms[i].text(st.ToNow+st.FromNow > 0))
 	}
 	if !v.listed {
-		st.Troubles = append(st.Troubles, "the consensus does not list this node: an authority admits it with `sourdine authority admit`, and it is in the network from the second epoch after more than half of them did")
+		st.Troubles = append(st.Troubles, "the consensus does not list this node: an authority admits it with `sourdine authority admit`, and it is in the network two or three epochs after more than half of them did")
 	}
 	return st
 }
