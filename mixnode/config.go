@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 
 	"codeberg.org/sourdine/sourdine/directory"
-	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 )
 
 // Config is what a node's TOML file says to the node; an exit's file has a
@@ -20,7 +20,7 @@ type Config struct {
 	Bind     string         `toml:"bind,omitempty"` // where it listens, if elsewhere
 	Network  string         `toml:"network"`        // the network file
 	State    string         `toml:"state"`          // the directory of keys and state
-	KeysSeal string         `toml:"keys"`           // "plain": see katzenpost.CheckPlain
+	Keys     string         `toml:"keys"`           // how they are sealed: see seal.Method
 }
 
 // Check validates a configuration that was read from a file in dir, and makes
@@ -53,5 +53,6 @@ func (c *Config) Check(dir string) error {
 			*p = filepath.Join(dir, *p)
 		}
 	}
-	return katzenpost.CheckPlain(c.KeysSeal)
+	_, err := seal.ParseMethod(c.Keys)
+	return err
 }

@@ -113,9 +113,10 @@ const (
 	clientsAtOnce = 10_000
 )
 
-// Run runs the node until ctx ends. An exit needs a handler.
-func Run(ctx context.Context, c *Config, network *directory.Network, h *Handler, log *slog.Logger) error {
-	n, err := newNode(c, network, h, log)
+// Run runs the node until ctx ends, with the keys in its state directory, which s
+// opens and whose owner keeps it open meanwhile. An exit needs a handler.
+func Run(ctx context.Context, c *Config, network *directory.Network, s *seal.Sealer, h *Handler, log *slog.Logger) error {
+	n, err := newNode(c, network, s, h, log)
 	if err != nil {
 		return err
 	}
@@ -131,8 +132,8 @@ func Run(ctx context.Context, c *Config, network *directory.Network, h *Handler,
 	return errors.Join(n.run(ctx, l), n.keys.close())
 }
 
-func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger) (*node, error) {
-	identity, err := katzenpost.LoadKeys(c.State)
+func newNode(c *Config, network *directory.Network, s *seal.Sealer, h *Handler, log *slog.Logger) (*node, error) {
+	identity, err := katzenpost.LoadKeys(c.State, s)
 	if err != nil {
 		return nil, err
 	}
@@ -172,11 +173,7 @@ func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger
 	if err := n.loadDocuments(); err != nil {
 		return nil, err
 	}
-	sealer, err := seal.Open(seal.Plain, c.State, nil)
-	if err != nil {
-		return nil, err
-	}
-	n.keys, err = openKeys(c.State, g, sealer, n.mixer.poke)
+	n.keys, err = openKeys(c.State, g, s, n.mixer.poke)
 	return n, err
 }
 

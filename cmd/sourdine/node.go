@@ -14,12 +14,16 @@ import (
 	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mixnode"
 )
 
 func nodeCommand() *cobra.Command {
-	var path string
+	var (
+		path       string
+		passphrase passphraseFlags
+	)
 	cmd := &cobra.Command{
 		Use:   "node -c FILE",
 		Short: "Run a node: mix, entry or exit",
@@ -29,17 +33,30 @@ func nodeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			sealer, err := passphrase.open(cmd.Context(), f.member(path))
+			if err != nil {
+				return err
+			}
+			defer sealer.Wipe()
 			var handler *mixnode.Handler
 			if f.Exit != nil {
-				if handler, err = f.handler(path); err != nil {
+				if handler, err = f.handler(path, sealer); err != nil {
 					return err
 				}
+				defer clear(handler.Secret)
 			}
-			return mixnode.Run(cmd.Context(), &f.Config, n, handler, logger())
+			return mixnode.Run(cmd.Context(), &f.Config, n, sealer, handler, logger())
 		},
 	}
 	configFlag(cmd, &path)
-	cmd.AddCommand(nodeInitCommand(), nodeStatusCommand())
+	passphrase.add(cmd)
+	cmd.AddCommand(nodeInitCommand(), nodeStatusCommand(), nodeBackupCommand(), nodeRestoreCommand(), keysCommand(func(path string) (*member, error) {
+		f, err := readNode(path)
+		if err != nil {
+			return nil, err
+		}
+		return f.member(path), nil
+	}))
 	return cmd
 }
 
@@ -50,25 +67,46 @@ type nodeFile struct {
 	Exit *exitSection `toml:"exit,omitempty"`
 }
 
-// loadNode reads a node's configuration and network file, and makes the process
-// run with the network's epochs.
-func loadNode(path string) (*nodeFile, *directory.Network, error) {
+// member returns what the commands for keys need to know.
+func (f *nodeFile) member(path string) *member {
+	return &member{path, f.Keys, f.State, func() ([]seal.File, error) {
+		files, err := mixnode.KeyFiles(f.State)
+		if err != nil || f.Exit == nil {
+			return files, err
+		}
+		more, err := exit.KeyFiles(filepath.Join(f.State, mailDir))
+		return append(files, more...), err
+	}}
+}
+
+// readNode reads a node's configuration.
+func readNode(path string) (*nodeFile, error) {
 	f := new(nodeFile)
 	if err := config.Load(path, f); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := f.Check(dir); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if isExit := f.Role == directory.RoleExit; isExit != (f.Exit != nil) {
-		return nil, nil, fmt.Errorf("%s: a node of role exit, and no other, has a section [exit]", path)
+		return nil, fmt.Errorf("%s: a node of role exit, and no other, has a section [exit]", path)
 	}
 	if f.Exit != nil && f.Exit.PasswordFile != "" && !filepath.IsAbs(f.Exit.PasswordFile) {
 		f.Exit.PasswordFile = filepath.Join(dir, f.Exit.PasswordFile)
+	}
+	return f, nil
+}
+
+// loadNode also reads the network file, and makes the process run with the
+// network's epochs.
+func loadNode(path string) (*nodeFile, *directory.Network, error) {
+	f, err := readNode(path)
+	if err != nil {
+		return nil, nil, err
 	}
 	n, err := gateway.TrustedNetwork(f.Network)
 	if err != nil {
@@ -93,7 +131,7 @@ func nodeInitCommand() *cobra.Command {
 			f.member.Role = directory.Role(role)
 			c := nodeFile{Config: mixnode.Config{
 				Role: f.member.Role, Name: f.member.Name, Operator: f.member.Operator, Layer: f.member.Layer,
-				Address: f.member.Address, Bind: f.bind, Network: networkFileName, State: stateName, KeysSeal: "plain",
+				Address: f.member.Address, Bind: f.bind, Network: networkFileName, State: stateName, Keys: f.keys.text,
 			}}
 			switch f.member.Role {
 			case directory.RoleMix, directory.RoleEntry:
@@ -121,9 +159,14 @@ func nodeInitCommand() *cobra.Command {
 					return err
 				}
 			}
-			public, err := f.create(dir, nodeFileName, "# A Sourdine node. Times are written 90s, 20m, 1h.\n\n", c, func() error {
+			public, how, err := f.create(cmd.Context(), dir, nodeFileName, "# A Sourdine node. Times are written 90s, 20m, 1h.\n\n", c, func(s *seal.Sealer) error {
 				if c.Exit != nil {
-					if _, err := exit.InitKeys(filepath.Join(dir, stateName, mailDir)); err != nil {
+					office, err := s.Part(exit.Part)
+					if err != nil {
+						return err
+					}
+					defer office.Wipe()
+					if _, err := exit.InitKeys(filepath.Join(dir, stateName, mailDir), office); err != nil {
 						return err
 					}
 				}
@@ -135,7 +178,7 @@ func nodeInitCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			printNode(cmd.OutOrStdout(), dir, public, &f.member, trusted)
+			printNode(cmd.OutOrStdout(), dir, public, how, &f.member, trusted)
 			return nil
 		},
 	}
@@ -150,13 +193,14 @@ func nodeInitCommand() *cobra.Command {
 	return cmd
 }
 
-func printNode(out io.Writer, dir, public string, m *directory.Member, trusted *directory.Network) {
+func printNode(out io.Writer, dir, public, how string, m *directory.Member, trusted *directory.Network) {
 	fmt.Fprintf(out, "Made the %s %s in %s.\n\n", m.Role, m.Name, dir)
 	if trusted != nil {
 		fmt.Fprintf(out, "It is for the network %s; compare its fingerprint with what the network's people publish:\n  %s\n", trusted.Name, trusted.Fingerprint())
 	}
 	fmt.Fprintf(out, "Its key, for others to compare in what they are given:\n  %x\n", m.ID())
 	fmt.Fprintf(out, "Give its public file to every authority, who runs `sourdine authority admit` with it:\n  %s\n", public)
+	fmt.Fprint(out, how)
 	if trusted == nil {
 		fmt.Fprintf(out, "Put the signed network file at %s when there is one.\n", filepath.Join(dir, networkFileName))
 	}

@@ -25,17 +25,18 @@ import (
 	"codeberg.org/sourdine/sourdine/directory"
 	files "codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 )
 
 // Config is an authority's TOML file. Paths are relative to the file.
 type Config struct {
-	Name     string `toml:"name"`
-	Address  string `toml:"address"`        // where others reach it
-	Bind     string `toml:"bind,omitempty"` // where it listens, if elsewhere
-	Network  string `toml:"network"`        // the network file
-	Members  string `toml:"members"`        // the directory of admitted members' public files
-	State    string `toml:"state"`          // the directory of keys and votes
-	KeysSeal string `toml:"keys"`           // "plain": see katzenpost.CheckPlain
+	Name    string `toml:"name"`
+	Address string `toml:"address"`        // where others reach it
+	Bind    string `toml:"bind,omitempty"` // where it listens, if elsewhere
+	Network string `toml:"network"`        // the network file
+	Members string `toml:"members"`        // the directory of admitted members' public files
+	State   string `toml:"state"`          // the directory of keys and votes
+	Keys    string `toml:"keys"`           // how they are sealed: see seal.Method
 }
 
 // Load reads a configuration and makes its paths absolute.
@@ -55,7 +56,7 @@ func Load(path string) (*Config, error) {
 			return nil, fmt.Errorf("%s: bind: %w", path, err)
 		}
 	}
-	if err := katzenpost.CheckPlain(c.KeysSeal); err != nil {
+	if _, err := seal.ParseMethod(c.Keys); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	base, err := filepath.Abs(filepath.Dir(path))
@@ -157,10 +158,10 @@ func (c *Config) admitted() ([]*directory.Member, error) {
 // authority/voting/server/state.go). It is then started anew, and joins the next
 // epoch's vote. An engine joins in an epoch's first eighth or waits for the next
 // epoch, so one that lives less than the eighth between ended for another reason.
-func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger) error {
+func Run(ctx context.Context, c *Config, n *directory.Network, keys *katzenpost.Keys, log *slog.Logger) error {
 	for {
 		started := time.Now()
-		if err := c.vote(ctx, n, log); err != nil || ctx.Err() != nil {
+		if err := c.vote(ctx, n, keys, log); err != nil || ctx.Err() != nil {
 			return err
 		}
 		if time.Since(started) < n.Parameters.Epoch/8 {
@@ -178,7 +179,7 @@ const shutdownTimeout = 5 * time.Second
 
 // vote runs one life of the engine, which ends with ctx or by itself. When ctx ends,
 // what is left of it ends with the process.
-func (c *Config) vote(ctx context.Context, n *directory.Network, log *slog.Logger) error {
+func (c *Config) vote(ctx context.Context, n *directory.Network, keys *katzenpost.Keys, log *slog.Logger) error {
 	engine, err := c.engine(n)
 	if err != nil {
 		return err
@@ -194,7 +195,11 @@ func (c *Config) vote(ctx context.Context, n *directory.Network, log *slog.Logge
 	}
 	l.Close()
 
-	s, err := server.New(engine)
+	var s *server.Server
+	err = keys.Lend(engine.Server.DataDir, func() (err error) {
+		s, err = server.New(engine)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("starting the authority: %w", err)
 	}
@@ -218,6 +223,9 @@ func (c *Config) vote(ctx context.Context, n *directory.Network, log *slog.Logge
 	return nil
 }
 
+// engineDir is where, in an authority's state directory, the engine has its votes.
+const engineDir = "engine"
+
 // engine makes the engine's configuration of ours.
 func (c *Config) engine(n *directory.Network) (*config.Config, error) {
 	if !slices.ContainsFunc(n.Authorities, func(a *directory.Member) bool { return a.Name == c.Name && a.Address == c.Address }) {
@@ -234,7 +242,7 @@ func (c *Config) engine(n *directory.Network) (*config.Config, error) {
 			WireKEMScheme:      directory.LinkScheme,
 			PKISignatureScheme: directory.SignatureScheme,
 			Addresses:          []string{katzenpost.URL(c.Address)},
-			DataDir:            c.State,
+			DataDir:            filepath.Join(c.State, engineDir),
 			// Closing later than an epoch's eighth would cost the next vote.
 			CloseDelaySec: max(1, int(min(p.Epoch/16, 10e9).Seconds())),
 		},
@@ -255,9 +263,12 @@ func (c *Config) engine(n *directory.Network) (*config.Config, error) {
 	if c.Bind != "" {
 		engine.Server.BindAddresses = []string{katzenpost.URL(c.Bind)}
 	}
+	if err := os.MkdirAll(engine.Server.DataDir, 0o700); err != nil {
+		return nil, err
+	}
 	for _, m := range members {
 		pem := m.Name + ".pem"
-		if err := files.WriteFile(filepath.Join(c.State, pem), signpem.ToPublicPEMBytes(m.IdentityKey()), 0o600); err != nil {
+		if err := files.WriteFile(filepath.Join(engine.Server.DataDir, pem), signpem.ToPublicPEMBytes(m.IdentityKey()), 0o600); err != nil {
 			return nil, err
 		}
 		node := &config.Node{Identifier: m.Name, IdentityPublicKeyPem: pem}

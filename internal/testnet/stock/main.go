@@ -24,6 +24,7 @@ import (
 	"codeberg.org/sourdine/sourdine/exit"
 	files "codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/mixnode"
 )
 
@@ -122,7 +123,12 @@ func engine(c *mixnode.Config, n *directory.Network, decoys bool) *config.Config
 
 // services are the post office and the echo that loops turn back at.
 func (f *nodeFile) services(path, office string) (*config.ServiceNode, error) {
-	signing, err := exit.PublicKey(filepath.Join(f.State, "mail"))
+	s, err := seal.Open(seal.Plain, f.State, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Wipe()
+	signing, err := exit.PublicKey(filepath.Join(f.State, "mail"), s)
 	if err != nil {
 		return nil, err
 	}
