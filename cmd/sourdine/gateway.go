@@ -42,7 +42,8 @@ func gatewayCommand() *cobra.Command {
 	return cmd
 }
 
-// secretFlags say where a password comes from; without them it is asked for.
+// secretFlags say where a password or passphrase comes from; without them it is asked
+// for.
 type secretFlags struct {
 	name string // of the secret
 	file string
