@@ -78,7 +78,7 @@ func (f *methodFlag) method() (seal.Method, error) {
   passphrase  A passphrase opens them, from the terminal, --passphrase-file or --passphrase-fd.
               The disk alone opens nothing, and somebody must be there at each start.
   plain       Nothing is sealed, and the member comes back alone.
-              Whoever reads the disk, or a copy of it, can be this member.`)
+              Whoever reads the disk, or a copy of it, can be this member`)
 	}
 	m, err := seal.ParseMethod(f.text)
 	if err != nil {

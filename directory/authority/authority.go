@@ -180,28 +180,29 @@ const shutdownTimeout = 5 * time.Second
 // vote runs one life of the engine, which ends with ctx or by itself. When ctx ends,
 // what is left of it ends with the process.
 func (c *Config) vote(ctx context.Context, n *directory.Network, keys *katzenpost.Keys, log *slog.Logger) error {
-	engine, err := c.engine(n)
-	if err != nil {
-		return err
-	}
-	// The engine only logs that it cannot listen; ask first, so that it is said.
-	bind := c.Bind
-	if bind == "" {
-		bind = c.Address
-	}
-	l, err := net.Listen("tcp", bind)
-	if err != nil {
-		return fmt.Errorf("listening: %w: is another program using the port, or is the address another machine's?", err)
-	}
-	l.Close()
-
+	var engine *config.Config
 	var s *server.Server
-	err = keys.Lend(engine.Server.DataDir, func() (err error) {
-		s, err = server.New(engine)
-		return err
+	err := keys.Lend(filepath.Join(c.State, engineDir), func() (err error) {
+		if engine, err = c.engine(n); err != nil {
+			return err
+		}
+		// The engine only logs that it cannot listen; ask first, so that it is said.
+		bind := c.Bind
+		if bind == "" {
+			bind = c.Address
+		}
+		l, err := net.Listen("tcp", bind)
+		if err != nil {
+			return fmt.Errorf("listening: %w: is another program using the port, or is the address another machine's?", err)
+		}
+		l.Close()
+		if s, err = server.New(engine); err != nil {
+			return fmt.Errorf("starting the authority: %w", err)
+		}
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("starting the authority: %w", err)
+		return err
 	}
 	log.Info("voting", "authority", c.Name, "network", n.Name, "mixes", len(engine.Mixes),
 		"entries", len(engine.GatewayNodes), "exits", len(engine.ServiceNodes), "epoch", n.Parameters.Epoch)
@@ -262,9 +263,6 @@ func (c *Config) engine(n *directory.Network) (*config.Config, error) {
 	}
 	if c.Bind != "" {
 		engine.Server.BindAddresses = []string{katzenpost.URL(c.Bind)}
-	}
-	if err := os.MkdirAll(engine.Server.DataDir, 0o700); err != nil {
-		return nil, err
 	}
 	for _, m := range members {
 		pem := m.Name + ".pem"
