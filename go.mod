@@ -3,6 +3,7 @@ module codeberg.org/sourdine/sourdine
 go 1.26.2
 
 require (
+	filippo.io/age v1.2.1
 	filippo.io/edwards25519 v1.2.0
 	github.com/BurntSushi/toml v1.6.0
 	github.com/coreos/go-systemd/v22 v22.7.0

@@ -27,14 +27,14 @@ func newFake(t *testing.T) *fakenet.Network {
 // members makes an authority and an entry with keys of their own.
 func members(t *testing.T) (a, e *directory.Member, keys *katzenpost.Keys) {
 	t.Helper()
-	keys, err := katzenpost.CreateKeys(t.TempDir())
+	keys, err := katzenpost.NewKeys()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := parameters()
 	a = &directory.Member{Role: directory.RoleAuthority, Name: "a1", Operator: "ann", Address: "192.0.2.1:1", Parameters: &p}
 	a.SetKeys(keys.IdentityPublic, keys.LinkPublic)
-	others, err := katzenpost.CreateKeys(t.TempDir())
+	others, err := katzenpost.NewKeys()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/emersion/go-smtp"
 	bolt "go.etcd.io/bbolt"
 
+	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/mail"
 )
 
@@ -53,7 +54,7 @@ func atDesk(t *testing.T, change func(*Config), test func(d *desk)) {
 		if change != nil {
 			change(&cfg)
 		}
-		if _, err := InitKeys(cfg.Dir); err != nil {
+		if _, err := InitKeys(cfg.Dir, plain(t, cfg.Dir)); err != nil {
 			t.Fatal(err)
 		}
 		d := &desk{t: t, cfg: cfg, log: new(logBook), server: newServer()}
@@ -64,9 +65,20 @@ func atDesk(t *testing.T, change func(*Config), test func(d *desk)) {
 	})
 }
 
+// plain opens a state directory whose keys are not sealed.
+func plain(t *testing.T, dir string) *seal.Sealer {
+	t.Helper()
+	s, err := seal.Open(seal.Plain, dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Wipe)
+	return s
+}
+
 func (d *desk) open() {
 	d.t.Helper()
-	o, err := Open(d.cfg, epoch, slog.New(slog.NewTextHandler(d.log, nil)))
+	o, err := Open(d.cfg, plain(d.t, d.cfg.Dir), epoch, slog.New(slog.NewTextHandler(d.log, nil)))
 	if err != nil {
 		d.t.Fatal(err)
 	}

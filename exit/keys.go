@@ -19,6 +19,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"codeberg.org/sourdine/sourdine/internal/config"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/mail"
 )
 
@@ -26,46 +27,83 @@ import (
 // hexadecimal.
 const signingFile = "signing.key"
 
-// InitKeys makes the exit's signing key in dir, which it creates if need be, and
-// returns the public half for the exit's descriptor. It never replaces a key.
-func InitKeys(dir string) (ed25519.PublicKey, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the exit's signing key: %w", err)
-	}
-	path := filepath.Join(dir, signingFile)
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("making the exit's signing key: %s exists: keep it, for gateways know the exit by it", path)
-	}
-	public, private, err := ed25519.GenerateKey(nil)
+// Part is the name by which a node's sealer knows the exit's part of it: see
+// [seal.Sealer.Part].
+const Part = "post office"
+
+// Names under which the keys are sealed.
+const signingName = "signing key"
+
+func dayName(day uint32) string { return fmt.Sprintf("day key %d", day) }
+
+// KeyFiles returns the secret files in dir by their names in the node, for
+// [seal.Sealer.Reseal] and Finish.
+func KeyFiles(dir string) ([]seal.File, error) {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("making the exit's signing key: %w", err)
+		return nil, err
 	}
-	if err := config.WriteFile(path, []byte(hex.EncodeToString(private.Seed())+"\n"), 0o600); err != nil {
+	files := []seal.File{{Path: filepath.Join(dir, signingFile), Name: Part + "/" + signingName}}
+	for _, entry := range entries {
+		if day, ok := keyDay(entry.Name()); ok {
+			files = append(files, seal.File{Path: keyFile(dir, day), Name: Part + "/" + dayName(day)})
+		}
+	}
+	return files, nil
+}
+
+// InitKeys makes the exit's signing key in dir, which it creates if need be, seals
+// it by s, and returns the public half for the exit's descriptor. It never replaces
+// a key.
+func InitKeys(dir string, s *seal.Sealer) (ed25519.PublicKey, error) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err == nil {
+		err = StoreKey(dir, s, private)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("making the exit's signing key: %w", err)
 	}
 	return public, nil
 }
 
+// StoreKey puts a signing key into dir, which it creates if need be, sealed by s. It
+// never replaces a key.
+func StoreKey(dir string, s *seal.Sealer, key ed25519.PrivateKey) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, signingFile)
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s exists: keep it, for gateways know the exit by it", path)
+	}
+	text := append(hex.AppendEncode(nil, key.Seed()), '\n')
+	defer clear(text)
+	return s.WriteFile(path, signingName, text)
+}
+
 // PublicKey returns the public half of the signing key in dir, for the exit's
 // descriptor.
-func PublicKey(dir string) (ed25519.PublicKey, error) {
-	signer, err := loadSigner(dir)
+func PublicKey(dir string, s *seal.Sealer) (ed25519.PublicKey, error) {
+	signer, err := LoadKey(dir, s)
 	if err != nil {
 		return nil, err
 	}
 	return signer.Public().(ed25519.PublicKey), nil
 }
 
-func loadSigner(dir string) (ed25519.PrivateKey, error) {
+// LoadKey returns the signing key in dir.
+func LoadKey(dir string, s *seal.Sealer) (ed25519.PrivateKey, error) {
 	path := filepath.Join(dir, signingFile)
-	text, err := config.Read(path)
+	text, err := s.ReadFile(path, signingName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is missing: run `sourdine node init`, or put back the one that this exit had", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the signing key: %w", err)
 	}
-	seed, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	defer clear(text)
+	seed, err := hex.AppendDecode(nil, bytes.TrimSpace(text))
+	defer clear(seed)
 	if err != nil || len(seed) != ed25519.SeedSize {
 		return nil, fmt.Errorf("%s is damaged: put back the one that this exit had", path)
 	}
@@ -78,6 +116,7 @@ func loadSigner(dir string) (ed25519.PrivateKey, error) {
 // old parcels in the store cannot be read any more.
 type keyring struct {
 	dir    string
+	sealer *seal.Sealer
 	signer ed25519.PrivateKey
 
 	mu  sync.Mutex
@@ -94,24 +133,30 @@ func keyFile(dir string, day uint32) string {
 	return filepath.Join(dir, fmt.Sprintf("day-%d.key", day))
 }
 
-func openKeyring(dir string, db *bolt.DB, signer ed25519.PrivateKey) (*keyring, error) {
-	k := &keyring{dir: dir, signer: signer, day: map[uint32]*dayKey{}}
+// keyDay is the day of the key in a file with this name.
+func keyDay(name string) (day uint32, ok bool) {
+	_, err := fmt.Sscanf(name, "day-%d.key", &day)
+	return day, err == nil && name == keyFile("", day)
+}
+
+func openKeyring(dir string, s *seal.Sealer, db *bolt.DB, signer ed25519.PrivateKey) (*keyring, error) {
+	k := &keyring{dir: dir, sealer: s, signer: signer, day: map[uint32]*dayKey{}}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, entry := range entries {
 		path := filepath.Join(dir, entry.Name())
-		var day uint32
 		if strings.HasPrefix(entry.Name(), ".day-") { // config.WriteFile was interrupted
 			if err := erase(path); err != nil {
 				return nil, err
 			}
 		}
-		if _, err := fmt.Sscanf(entry.Name(), "day-%d.key", &day); err != nil || path != keyFile(dir, day) {
+		day, ok := keyDay(entry.Name())
+		if !ok {
 			continue
 		}
-		b, err := config.Read(path)
+		b, err := s.ReadFile(path, dayName(day))
 		if err != nil {
 			return nil, err
 		}
@@ -168,7 +213,7 @@ func (k *keyring) create(day uint32) error {
 		return err
 	}
 	defer clear(b)
-	if err := config.WriteFile(keyFile(k.dir, day), b, 0o600); err != nil {
+	if err := k.sealer.WriteFile(keyFile(k.dir, day), dayName(day), b); err != nil {
 		return err
 	}
 	k.add(day, private)

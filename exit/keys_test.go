@@ -15,7 +15,8 @@ const day = 24 * time.Hour
 
 func TestInitKeys(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
-	if _, err := InitKeys(dir); err != nil {
+	s := plain(t, t.TempDir())
+	if _, err := InitKeys(dir, s); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(filepath.Join(dir, signingFile))
@@ -23,7 +24,7 @@ func TestInitKeys(t *testing.T) {
 		t.Fatalf("mode %v, %v", info.Mode(), err)
 	}
 	before, _ := os.ReadFile(filepath.Join(dir, signingFile))
-	if _, err := InitKeys(dir); err == nil || !strings.Contains(err.Error(), "exists") {
+	if _, err := InitKeys(dir, s); err == nil || !strings.Contains(err.Error(), "exists") {
 		t.Errorf("a second time: %v", err)
 	}
 	if after, _ := os.ReadFile(filepath.Join(dir, signingFile)); !bytes.Equal(before, after) {

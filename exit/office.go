@@ -11,6 +11,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/mail"
 )
 
@@ -108,10 +109,11 @@ const (
 	reasonDoubt  = "a copy may have arrived, for a server's answer was lost"
 )
 
-// Open opens the office in cfg.Dir, which [InitKeys] prepared. now returns the
+// Open opens the office in cfg.Dir, which [InitKeys] prepared, with keys that are
+// sealed by s, whose owner keeps it open as long as the office. now returns the
 // current epoch. Attempts that were interrupted at their end are counted as in
 // doubt, and scheduled again.
-func Open(cfg Config, now func() uint64, log *slog.Logger) (_ *Office, err error) {
+func Open(cfg Config, s *seal.Sealer, now func() uint64, log *slog.Logger) (_ *Office, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("opening the exit: %w", err)
@@ -139,7 +141,7 @@ func Open(cfg Config, now func() uint64, log *slog.Logger) (_ *Office, err error
 	if err != nil {
 		return nil, err
 	}
-	signer, err := loadSigner(cfg.Dir)
+	signer, err := LoadKey(cfg.Dir, s)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +153,7 @@ func Open(cfg Config, now func() uint64, log *slog.Logger) (_ *Office, err error
 		cfg: cfg, from: from, now: now, log: log, store: store, relay: relay,
 		trouble: map[string]trouble{},
 	}
-	if o.keys, err = openKeyring(cfg.Dir, store.db, signer); err == nil {
+	if o.keys, err = openKeyring(cfg.Dir, s, store.db, signer); err == nil {
 		err = o.rotate()
 	}
 	if err == nil {

@@ -558,13 +558,13 @@ func TestConfig(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
-			public, err := InitKeys(dir)
+			public, err := InitKeys(dir, plain(t, dir))
 			if err != nil {
 				t.Fatal(err)
 			}
 			cfg := Config{Dir: dir, From: "anonymous@exit.example", Relay: Relay{Address: "relay.example:25", TLS: "none"}}
 			test.change(&cfg)
-			o, err := Open(cfg, epoch, nil)
+			o, err := Open(cfg, plain(t, dir), epoch, nil)
 			if test.want != "" {
 				if err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Fatalf("error %v, want one about %q", err, test.want)
@@ -584,7 +584,7 @@ func TestConfig(t *testing.T) {
 
 func TestOpenTwice(t *testing.T) {
 	atDesk(t, nil, func(d *desk) {
-		_, err := Open(d.cfg, epoch, nil)
+		_, err := Open(d.cfg, plain(t, d.cfg.Dir), epoch, nil)
 		if err == nil || !strings.Contains(err.Error(), "another process") {
 			t.Fatalf("error %v", err)
 		}

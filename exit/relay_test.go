@@ -349,10 +349,10 @@ func TestRealTime(t *testing.T) {
 		<-ended
 	}()
 	cfg := Config{Dir: t.TempDir(), From: "anonymous@exit.example", Hold: 1, Relay: Relay{Address: l.Addr().String(), TLS: "none"}}
-	if _, err := InitKeys(cfg.Dir); err != nil {
+	if _, err := InitKeys(cfg.Dir, plain(t, cfg.Dir)); err != nil {
 		t.Fatal(err)
 	}
-	o, err := Open(cfg, epoch, slog.New(slog.DiscardHandler))
+	o, err := Open(cfg, plain(t, cfg.Dir), epoch, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

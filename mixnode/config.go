@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 
 	"codeberg.org/sourdine/sourdine/directory"
-	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 )
 
 // Config is what a node's TOML file says to the node; an exit's file has a
@@ -20,7 +20,7 @@ type Config struct {
 	Bind     string         `toml:"bind,omitempty"`    // where it listens, if elsewhere
 	Network  string         `toml:"network"`           // the network file
 	State    string         `toml:"state"`             // the directory of keys and state
-	KeysSeal string         `toml:"keys"`              // "plain": see katzenpost.CheckPlain
+	Keys     string         `toml:"keys"`              // how they are sealed: see seal.Method
 	Metrics  string         `toml:"metrics,omitempty"` // loopback address and port for Prometheus
 	Budget   Budget         `toml:"budget"`
 }
@@ -63,5 +63,6 @@ func (c *Config) Check(dir string) error {
 	if err := c.Budget.check(); err != nil {
 		return err
 	}
-	return katzenpost.CheckPlain(c.KeysSeal)
+	_, err := seal.ParseMethod(c.Keys)
+	return err
 }

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -167,11 +170,36 @@ var errHandlerEnded = errors.New("the exit's handler ended, so the node ends too
 func (h *Handler) start() (*exec.Cmd, string, error) {
 	cmd := exec.Command(h.Command, "-p", h.Argument)
 	cmd.Stderr = h.Log
+	if h.Secret != nil {
+		secret, err := handOver(h.Secret)
+		if err != nil {
+			return nil, "", fmt.Errorf("handing the exit's handler its secret: %w", err)
+		}
+		defer secret.Close()
+		cmd.Args = append(cmd.Args, "--secret-fd", "3") // the first after the standard ones
+		cmd.ExtraFiles = []*os.File{secret}
+	}
+	// The credential that opens all of the node's keys is none of the handler's.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CREDENTIALS_DIRECTORY=") })
 	// Its standard output is not read: the socket's path is known.
 	if err := cmd.Start(); err != nil {
 		return nil, "", fmt.Errorf("starting the exit's handler: %w", err)
 	}
 	return cmd, filepath.Join(h.Dir, requestSocket), nil
+}
+
+// handOver returns a pipe that holds the secret.
+func handOver(secret []byte) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	if _, err := w.Write(secret); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
 }
 
 // dial connects to the handler as soon as it listens.

@@ -20,6 +20,11 @@ import (
 //
 //	Command -p Argument
 //
+// or, if there is a secret for it, as
+//
+//	Command -p Argument --secret-fd 3
+//
+// where it reads the secret from that file descriptor to its end. It is started
 // with two sockets in Dir: over one the node speaks Katzenpost's plugin protocol
 // (server/cborplugin), so that the handler also serves a stock node; the other
 // carries the handler's log and tells each side whether the other still lives. What
@@ -29,6 +34,7 @@ type Handler struct {
 	Command   string
 	Argument  string
 	Dir       string
+	Secret    []byte         // what opens the handler's files; at most a pipe's buffer, nil for none
 	Advertise map[string]any // published in the node's descriptor
 	Log       io.Writer      // where the handler's log lines go
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"codeberg.org/sourdine/sourdine/internal/katzenpost"
 	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/mixnode/mixkeys"
 	"codeberg.org/sourdine/sourdine/mixnode/replay"
@@ -36,6 +37,13 @@ type keys struct {
 
 // keysDir is where, in a node's state directory, its mix keys lie.
 const keysDir = "mixkeys"
+
+// KeyFiles returns a node's secret files in its state directory, for
+// [seal.Sealer.Reseal] and Finish.
+func KeyFiles(state string) ([]seal.File, error) {
+	files, err := mixkeys.Files(filepath.Join(state, keysDir))
+	return append(katzenpost.KeyFiles(state), files...), err
+}
 
 // openKeys opens the mix keys below a node's state directory. wake is told when
 // replay tags have come to disk.

@@ -79,7 +79,7 @@ func (n *node) change(c *Config) {
 	}{
 		{"role", c.Role == n.cfg.Role}, {"name", c.Name == n.cfg.Name}, {"operator", c.Operator == n.cfg.Operator},
 		{"layer", c.Layer == n.cfg.Layer}, {"bind", c.Bind == n.cfg.Bind}, {"network", c.Network == n.cfg.Network},
-		{"state", c.State == n.cfg.State}, {"keys", c.KeysSeal == n.cfg.KeysSeal}, {"metrics", c.Metrics == n.cfg.Metrics},
+		{"state", c.State == n.cfg.State}, {"keys", c.Keys == n.cfg.Keys}, {"metrics", c.Metrics == n.cfg.Metrics},
 	} {
 		if !f.same {
 			fixed = append(fixed, f.name)

@@ -115,11 +115,12 @@ func (t *troubles) all() []string {
 // clientsAtOnce is how many gateways an entry serves at once.
 const clientsAtOnce = 10_000
 
-// Run runs the node until ctx ends; then it lets what is under way leave. An exit
-// needs a handler. What comes over changes is the configuration, read anew: the node
-// does what can be changed in a running node, and says what cannot.
-func Run(ctx context.Context, c *Config, network *directory.Network, h *Handler, changes <-chan *Config, log *slog.Logger) error {
-	n, err := newNode(c, network, h, log)
+// Run runs the node until ctx ends, with the keys in its state directory, which s
+// opens and whose owner keeps it open meanwhile; then it lets what is under way leave.
+// An exit needs a handler. What comes over changes is the configuration, read anew:
+// the node does what can be changed in a running node, and says what cannot.
+func Run(ctx context.Context, c *Config, network *directory.Network, s *seal.Sealer, h *Handler, changes <-chan *Config, log *slog.Logger) error {
+	n, err := newNode(c, network, s, h, log)
 	if err != nil {
 		return err
 	}
@@ -134,8 +135,8 @@ func Run(ctx context.Context, c *Config, network *directory.Network, h *Handler,
 	return errors.Join(n.run(ctx, l, changes), n.keys.close(), n.traffic.store())
 }
 
-func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger) (*node, error) {
-	identity, err := katzenpost.LoadKeys(c.State)
+func newNode(c *Config, network *directory.Network, s *seal.Sealer, h *Handler, log *slog.Logger) (*node, error) {
+	identity, err := katzenpost.LoadKeys(c.State, s)
 	if err != nil {
 		return nil, err
 	}
@@ -179,11 +180,7 @@ func newNode(c *Config, network *directory.Network, h *Handler, log *slog.Logger
 	if err := n.loadDocuments(); err != nil {
 		return nil, err
 	}
-	sealer, err := seal.Open(seal.Plain, c.State, nil)
-	if err != nil {
-		return nil, err
-	}
-	n.keys, err = openKeys(c.State, g, sealer, n.mixer.poke)
+	n.keys, err = openKeys(c.State, g, s, n.mixer.poke)
 	return n, err
 }
 

@@ -3,6 +3,8 @@ package sphinx
 import (
 	"errors"
 	"fmt"
+
+	"codeberg.org/sourdine/sourdine/sphinx/internal/forget"
 )
 
 // Lengths in bytes of the names that a header carries (Katzenpost
@@ -48,7 +50,8 @@ func (s *Sphinx) Geometry() *Geometry { return s.geometry }
 
 // GenerateKey makes a node's mix key pair.
 func (g *Geometry) GenerateKey() (public, private []byte, err error) {
-	if public, private, err = g.exchange.generateKey(); err != nil {
+	forget.Stack(func() { public, private, err = g.exchange.generateKey() })
+	if err != nil {
 		return nil, nil, fmt.Errorf("making a mix key: %w", err)
 	}
 	return public, private, nil
@@ -66,7 +69,9 @@ func (g *Geometry) PublicKey(b []byte) (PublicKey, error) {
 
 // PrivateKey parses a node's private mix key.
 func (g *Geometry) PrivateKey(b []byte) (PrivateKey, error) {
-	k, err := g.exchange.privateKey(b)
+	var k PrivateKey
+	var err error
+	forget.Stack(func() { k, err = g.exchange.privateKey(b) })
 	if err != nil {
 		return nil, fmt.Errorf("reading a private mix key: %w", err)
 	}

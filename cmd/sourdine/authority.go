@@ -2,7 +2,7 @@ package main
 
 import (
 	"bytes"
-	"errors"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,10 +15,14 @@ import (
 	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 )
 
 func authorityCommand() *cobra.Command {
-	var path string
+	var (
+		path       string
+		passphrase passphraseFlags
+	)
 	cmd := &cobra.Command{
 		Use:   "authority -c FILE",
 		Short: "Run a directory authority",
@@ -35,19 +39,45 @@ func authorityCommand() *cobra.Command {
 			if err := katzenpost.SetEpoch(n.Parameters.Epoch); err != nil {
 				return err
 			}
-			return authority.Run(cmd.Context(), c, n, logger())
+			keys, err := authorityKeys(cmd.Context(), path, c, &passphrase)
+			if err != nil {
+				return err
+			}
+			return authority.Run(cmd.Context(), c, n, keys, logger())
 		},
 	}
 	configFlag(cmd, &path)
-	cmd.AddCommand(authorityInitCommand(), authorityAdmitCommand(), authorityListCommand(), authorityRemoveCommand())
+	passphrase.add(cmd)
+	cmd.AddCommand(authorityInitCommand(), authorityAdmitCommand(), authorityListCommand(), authorityRemoveCommand(), keysCommand(func(path string) (*member, error) {
+		c, err := authority.Load(path)
+		if err != nil {
+			return nil, err
+		}
+		return authorityMember(path, c), nil
+	}))
 	return cmd
+}
+
+func authorityMember(path string, c *authority.Config) *member {
+	return &member{path, c.Keys, c.State, func() ([]seal.File, error) { return katzenpost.KeyFiles(c.State), nil }}
+}
+
+// authorityKeys opens an authority's keys, and needs the rest of its secret no more.
+func authorityKeys(ctx context.Context, path string, c *authority.Config, passphrase *passphraseFlags) (*katzenpost.Keys, error) {
+	s, err := passphrase.open(ctx, authorityMember(path, c))
+	if err != nil {
+		return nil, err
+	}
+	defer s.Wipe()
+	return katzenpost.LoadKeys(c.State, s)
 }
 
 // memberFlags are what `authority init` and `node init` ask alike.
 type memberFlags struct {
 	member directory.Member
 	bind   string
-	plain  bool
+	keys   methodFlag
+	phrase passphraseFlags
 }
 
 func (f *memberFlags) add(cmd *cobra.Command) {
@@ -55,56 +85,73 @@ func (f *memberFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.member.Operator, "operator", "", "`name` of who runs it; no user's entry and exit have the same")
 	cmd.Flags().StringVar(&f.member.Address, "address", "", "`IP:port` at which others reach it")
 	cmd.Flags().StringVar(&f.bind, "bind", "", "`IP:port` to listen on, if it is not the address")
-	cmd.Flags().BoolVar(&f.plain, "plain-keys", false, "accept that the keys lie unsealed in the directory: whoever reads the disk can be this member")
+	f.keys.add(cmd)
+	f.phrase.add(cmd)
 	for _, name := range []string{"name", "operator", "address"} {
 		_ = cmd.MarkFlagRequired(name)
 	}
 }
 
 // create makes the directory, the keys and the public file of a member, lets more
-// make what it needs besides, and returns the public file's path. conf is written
-// as its configuration, last: a directory that has one is whole. What people can
-// get wrong is looked at before anything is made.
-func (f *memberFlags) create(dir, configName, heading string, conf any, more func() error) (string, error) {
+// make what it needs besides, and returns the public file's path and what is to be
+// done so that the keys open. conf is written as its configuration, last: a
+// directory that has one is whole. What people can get wrong is looked at before
+// anything is made.
+func (f *memberFlags) create(ctx context.Context, dir, configName, heading string, conf any, more func(*seal.Sealer) error) (public, how string, err error) {
 	if err := f.member.Check(); err != nil {
-		return "", err
+		return "", "", err
 	}
 	if f.bind != "" {
 		if err := directory.CheckAddress(f.bind); err != nil {
-			return "", fmt.Errorf("--bind: %w", err)
+			return "", "", fmt.Errorf("--bind: %w", err)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, configName)); err == nil {
-		return "", fmt.Errorf("%s is in use already: choose another directory", dir)
+		return "", "", fmt.Errorf("%s is in use already: choose another directory", dir)
 	}
-	if !f.plain {
-		return "", errors.New("this program keeps a member's keys unsealed in its directory, so whoever reads the disk can be this member; give --plain-keys to accept that")
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	keys, err := katzenpost.CreateKeys(filepath.Join(dir, stateName))
+	sealer, how, err := f.seal(ctx, dir)
 	if err != nil {
-		return "", err
+		return "", "", err
+	}
+	defer sealer.Wipe()
+	keys, err := katzenpost.NewKeys()
+	if err != nil {
+		return "", "", err
+	}
+	if err := keys.Store(filepath.Join(dir, stateName), sealer); err != nil {
+		return "", "", err
 	}
 	f.member.SetKeys(keys.IdentityPublic, keys.LinkPublic)
-	public, err := f.member.Sign(keys.Identity)
+	signed, err := f.member.Sign(keys.Identity)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	path := filepath.Join(dir, f.member.Name+".member")
-	if err := config.WriteFile(path, public, 0o644); err != nil {
-		return "", err
+	public = filepath.Join(dir, f.member.Name+".member")
+	if err := config.WriteFile(public, signed, 0o644); err != nil {
+		return "", "", err
 	}
-	if err := more(); err != nil {
-		return "", err
+	if err := more(sealer); err != nil {
+		return "", "", err
 	}
 	var text bytes.Buffer
 	text.WriteString(heading)
 	if err := toml.NewEncoder(&text).Encode(conf); err != nil {
-		return "", err
+		return "", "", err
 	}
-	return path, config.WriteFile(filepath.Join(dir, configName), text.Bytes(), 0o600)
+	return public, how, config.WriteFile(filepath.Join(dir, configName), text.Bytes(), 0o600)
+}
+
+// seal sets up the state directory of a new member in dir.
+func (f *memberFlags) seal(ctx context.Context, dir string) (_ *seal.Sealer, how string, err error) {
+	method, err := f.keys.method()
+	if err != nil {
+		return nil, "", err
+	}
+	state := filepath.Join(dir, stateName)
+	if err := katzenpost.CheckNoKeys(state); err != nil {
+		return nil, "", err
+	}
+	return createSealer(ctx, method, dir, state, &f.phrase)
 }
 
 // Names in a member's directory.
@@ -128,10 +175,10 @@ All authorities of a network must be given the same --epoch, --slot, --loop, --d
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.member.Role, f.member.Parameters = directory.RoleAuthority, &p
-			public, err := f.create(args[0], authorityFileName, "# A Sourdine directory authority.\n\n", authority.Config{
+			public, how, err := f.create(cmd.Context(), args[0], authorityFileName, "# A Sourdine directory authority.\n\n", authority.Config{
 				Name: f.member.Name, Address: f.member.Address, Bind: f.bind,
-				Network: networkFileName, Members: "members", State: stateName, KeysSeal: "plain",
-			}, func() error { return nil })
+				Network: networkFileName, Members: "members", State: stateName, Keys: f.keys.text,
+			}, func(*seal.Sealer) error { return nil })
 			if err != nil {
 				return err
 			}
@@ -141,10 +188,10 @@ Its key, for others to compare in what they are given:
   %x
 Give its public file to the other authorities:
   %s
-When the network file is made and signed, put it at %s, admit the
+%sWhen the network file is made and signed, put it at %s, admit the
 nodes with `+"`sourdine authority admit`"+`, and start:
   sourdine authority -c %s
-`, f.member.Name, args[0], f.member.ID(), public, filepath.Join(args[0], networkFileName), filepath.Join(args[0], authorityFileName))
+`, f.member.Name, args[0], f.member.ID(), public, how, filepath.Join(args[0], networkFileName), filepath.Join(args[0], authorityFileName))
 			return nil
 		},
 	}

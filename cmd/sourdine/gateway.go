@@ -42,26 +42,30 @@ func gatewayCommand() *cobra.Command {
 	return cmd
 }
 
-// passwordFlags say where a password comes from; without them it is asked for.
-type passwordFlags struct {
+// secretFlags say where a password or passphrase comes from; without them it is asked
+// for.
+type secretFlags struct {
+	name string // of the secret
 	file string
 	fd   int
 }
 
-func (f *passwordFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.file, "password-file", "", "read the password from the first line of this `file`")
-	cmd.Flags().IntVar(&f.fd, "password-fd", -1, "read the password from the first line of this file `descriptor`")
-	cmd.MarkFlagsMutuallyExclusive("password-file", "password-fd")
+// add gives a command the flags --NAME-file and --NAME-fd; what is what it is.
+func (f *secretFlags) add(cmd *cobra.Command, name, what string) {
+	f.name = name
+	cmd.Flags().StringVar(&f.file, name+"-file", "", "read "+what+" from the first line of this `file`")
+	cmd.Flags().IntVar(&f.fd, name+"-fd", -1, "read "+what+" from the first line of this file `descriptor`")
+	cmd.MarkFlagsMutuallyExclusive(name+"-file", name+"-fd")
 }
 
-func (f *passwordFlags) given() bool { return f.file != "" || f.fd >= 0 }
+func (f *secretFlags) given() bool { return f.file != "" || f.fd >= 0 }
 
 // maxPassword bounds a password, in bytes.
 const maxPassword = 1024
 
 // read returns the password, asking for it at the terminal if need be, twice if
 // it is a new one. The caller wipes it.
-func (f *passwordFlags) read(ctx context.Context, isNew bool) ([]byte, error) {
+func (f *secretFlags) read(ctx context.Context, isNew bool) ([]byte, error) {
 	var in io.Reader
 	switch {
 	case f.file != "":
@@ -78,10 +82,8 @@ func (f *passwordFlags) read(ctx context.Context, isNew bool) ([]byte, error) {
 		}
 		defer file.Close()
 		in = file
-	case !term.IsTerminal(int(os.Stdin.Fd())):
-		return nil, errors.New("there is no terminal to ask for the password: use --password-file or --password-fd")
 	default:
-		return askPassword(ctx, isNew)
+		return f.ask(ctx, isNew)
 	}
 	b, err := io.ReadAll(io.LimitReader(in, maxPassword+1))
 	if err != nil {
@@ -103,7 +105,11 @@ func checkPassword(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-func askPassword(ctx context.Context, isNew bool) ([]byte, error) {
+// ask asks for the secret at the terminal, twice if it is a new one.
+func (f *secretFlags) ask(ctx context.Context, isNew bool) ([]byte, error) {
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		return nil, fmt.Errorf("there is no terminal to ask for the %s: use --%s-file or --%s-fd", strings.ReplaceAll(f.name, "-", " "), f.name, f.name)
+	}
 	ask := func(prompt string) ([]byte, error) {
 		terminal := int(os.Stdin.Fd())
 		before, err := term.GetState(terminal)
@@ -129,9 +135,9 @@ func askPassword(ctx context.Context, isNew bool) ([]byte, error) {
 			return nil, errors.New("interrupted")
 		}
 	}
-	prompt := "Password: "
+	prompt := "The " + strings.ReplaceAll(f.name, "-", " ") + ": "
 	if isNew {
-		prompt = "New password for your mail program: "
+		prompt = "Choose the " + strings.ReplaceAll(f.name, "-", " ") + ": "
 	}
 	first, err := ask(prompt)
 	if err != nil {
@@ -146,7 +152,7 @@ func askPassword(ctx context.Context, isNew bool) ([]byte, error) {
 		}
 		if !bytes.Equal(first, again) {
 			clear(first)
-			return nil, errors.New("the two passwords differ: try again")
+			return nil, errors.New("the two differ: try again")
 		}
 	}
 	return checkPassword(first)
@@ -155,7 +161,7 @@ func askPassword(ctx context.Context, isNew bool) ([]byte, error) {
 func gatewayInitCommand() *cobra.Command {
 	var (
 		network  string
-		password passwordFlags
+		password secretFlags
 		c        = gateway.DefaultConfig("")
 	)
 	cmd := &cobra.Command{
@@ -185,7 +191,7 @@ func gatewayInitCommand() *cobra.Command {
 	cmd.Flags().StringVar(&c.Listen, "listen", c.Listen, "`IP:port` for SMTP with STARTTLS")
 	cmd.Flags().StringVar(&c.ListenTLS, "listen-tls", c.ListenTLS, "`IP:port` for SMTP over TLS")
 	cmd.Flags().StringVar(&c.Socket, "socket", "", "`path` of a unix socket for SMTP, besides")
-	password.add(cmd)
+	password.add(cmd, "password", "the password")
 	_ = cmd.MarkFlagRequired("network")
 	_ = cmd.MarkFlagRequired("user")
 	return cmd

@@ -37,6 +37,7 @@ func protectMemory() {
 
 func command() *cobra.Command {
 	var postOffice string
+	var secretFD int
 	root := &cobra.Command{
 		Use:   "sourdine",
 		Short: "Mail through a mix network",
@@ -49,14 +50,16 @@ Try it on this machine alone with: sourdine demo`,
 		Args:          cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if postOffice != "" {
-				return runPostOffice(cmd.Context(), postOffice)
+				return runPostOffice(cmd.Context(), postOffice, secretFD)
 			}
 			return cmd.Help()
 		},
 	}
 	// An exit's node starts its post office so: see mixnode.Handler.
 	root.Flags().StringVarP(&postOffice, "post-office", "p", "", "")
+	root.Flags().IntVar(&secretFD, "secret-fd", -1, "")
 	_ = root.Flags().MarkHidden("post-office")
+	_ = root.Flags().MarkHidden("secret-fd")
 	root.AddCommand(
 		gatewayCommand(), statusCommand(), queueCommand(),
 		nodeCommand(), authorityCommand(), networkCommand(),

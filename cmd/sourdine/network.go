@@ -74,7 +74,10 @@ func readNetwork(path string) (*directory.Network, error) {
 }
 
 func networkSignCommand() *cobra.Command {
-	var path string
+	var (
+		path       string
+		passphrase passphraseFlags
+	)
 	cmd := &cobra.Command{
 		Use:   "sign -c AUTHORITY.toml FILE",
 		Short: "Sign a network file as one of its authorities",
@@ -84,7 +87,7 @@ func networkSignCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			keys, err := katzenpost.LoadKeys(c.State)
+			keys, err := authorityKeys(cmd.Context(), path, c, &passphrase)
 			if err != nil {
 				return err
 			}
@@ -106,6 +109,7 @@ func networkSignCommand() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &path)
+	passphrase.add(cmd)
 	return cmd
 }
 

@@ -21,13 +21,17 @@ import (
 	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/internal/systemd"
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mixnode"
 )
 
 func nodeCommand() *cobra.Command {
-	var path string
+	var (
+		path       string
+		passphrase passphraseFlags
+	)
 	cmd := &cobra.Command{
 		Use:   "node -c FILE",
 		Short: "Run a node: mix, entry or exit",
@@ -37,18 +41,31 @@ func nodeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			sealer, err := passphrase.open(cmd.Context(), f.member(path))
+			if err != nil {
+				return err
+			}
+			defer sealer.Wipe()
 			var handler *mixnode.Handler
 			if f.Exit != nil {
-				if handler, err = f.handler(path); err != nil {
+				if handler, err = f.handler(path, sealer); err != nil {
 					return err
 				}
+				defer clear(handler.Secret)
 			}
 			log := logger()
-			return mixnode.Run(cmd.Context(), &f.Config, n, handler, reloads(cmd.Context(), path, log), log)
+			return mixnode.Run(cmd.Context(), &f.Config, n, sealer, handler, reloads(cmd.Context(), path, log), log)
 		},
 	}
 	configFlag(cmd, &path)
-	cmd.AddCommand(nodeInitCommand(), nodeStatusCommand(), nodeCheckCommand(), nodeLeaveCommand())
+	passphrase.add(cmd)
+	cmd.AddCommand(nodeInitCommand(), nodeStatusCommand(), nodeCheckCommand(), nodeLeaveCommand(), nodeBackupCommand(), nodeRestoreCommand(), keysCommand(func(path string) (*member, error) {
+		f, err := readNode(path)
+		if err != nil {
+			return nil, err
+		}
+		return f.member(path), nil
+	}))
 	return cmd
 }
 
@@ -88,6 +105,18 @@ type nodeFile struct {
 	Exit *exitSection `toml:"exit,omitempty"`
 }
 
+// member returns what the commands for keys need to know.
+func (f *nodeFile) member(path string) *member {
+	return &member{path, f.Keys, f.State, func() ([]seal.File, error) {
+		files, err := mixnode.KeyFiles(f.State)
+		if err != nil || f.Exit == nil {
+			return files, err
+		}
+		more, err := exit.KeyFiles(filepath.Join(f.State, mailDir))
+		return append(files, more...), err
+	}}
+}
+
 // readNode reads a node's configuration.
 func readNode(path string) (*nodeFile, error) {
 	f := new(nodeFile)
@@ -110,8 +139,8 @@ func readNode(path string) (*nodeFile, error) {
 	return f, nil
 }
 
-// loadNode reads a node's configuration and network file, and makes the process
-// run with the network's epochs.
+// loadNode also reads the network file, and makes the process run with the
+// network's epochs.
 func loadNode(path string) (*nodeFile, *directory.Network, error) {
 	f, err := readNode(path)
 	if err != nil {
@@ -140,7 +169,7 @@ func nodeInitCommand() *cobra.Command {
 			f.member.Role = directory.Role(role)
 			c := nodeFile{Config: mixnode.Config{
 				Role: f.member.Role, Name: f.member.Name, Operator: f.member.Operator, Layer: f.member.Layer,
-				Address: f.member.Address, Bind: f.bind, Network: networkFileName, State: stateName, KeysSeal: "plain",
+				Address: f.member.Address, Bind: f.bind, Network: networkFileName, State: stateName, Keys: f.keys.text,
 			}}
 			switch f.member.Role {
 			case directory.RoleMix, directory.RoleEntry:
@@ -168,9 +197,14 @@ func nodeInitCommand() *cobra.Command {
 					return err
 				}
 			}
-			public, err := f.create(dir, nodeFileName, "# A Sourdine node. Times are written 90s, 20m, 1h.\n\n", c, func() error {
+			public, _, err := f.create(cmd.Context(), dir, nodeFileName, "# A Sourdine node. Times are written 90s, 20m, 1h.\n\n", c, func(s *seal.Sealer) error {
 				if c.Exit != nil {
-					if _, err := exit.InitKeys(filepath.Join(dir, stateName, mailDir)); err != nil {
+					office, err := s.Part(exit.Part)
+					if err != nil {
+						return err
+					}
+					defer office.Wipe()
+					if _, err := exit.InitKeys(filepath.Join(dir, stateName, mailDir), office); err != nil {
 						return err
 					}
 				}
@@ -182,7 +216,7 @@ func nodeInitCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			unit, err := writeNodeUnit(dir, &f.member)
+			unit, err := writeNodeUnit(dir, &f)
 			if err != nil {
 				return err
 			}
@@ -202,7 +236,7 @@ func nodeInitCommand() *cobra.Command {
 }
 
 // writeNodeUnit writes the unit by which systemd runs a node, and returns its path.
-func writeNodeUnit(dir string, m *directory.Member) (string, error) {
+func writeNodeUnit(dir string, f *memberFlags) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
@@ -216,8 +250,11 @@ func writeNodeUnit(dir string, m *directory.Member) (string, error) {
 		return "", fmt.Errorf("finding the user for the unit: %w", err)
 	}
 	n := systemd.Node{
-		Role: string(m.Role), Name: m.Name, User: who.Username, Program: program,
+		Role: string(f.member.Role), Name: f.member.Name, User: who.Username, Program: program,
 		Config: filepath.Join(dir, nodeFileName), Dir: dir,
+	}
+	if f.keys.text == string(seal.Systemd) {
+		n.Lines = []string{credentialLine(dir)}
 	}
 	path := filepath.Join(dir, n.FileName())
 	return path, config.WriteFile(path, []byte(n.Unit()), 0o644)

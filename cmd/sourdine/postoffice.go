@@ -11,6 +11,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/exit"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/mixnode"
 )
 
@@ -37,8 +38,9 @@ func (e *exitSection) relay() exit.Relay {
 // mailDir is where, in a node's state directory, an exit's mail lies.
 const mailDir = "mail"
 
-// handler describes the process that does an exit's work.
-func (f *nodeFile) handler(path string) (*mixnode.Handler, error) {
+// handler describes the process that does an exit's work. It is given what opens
+// its own keys, and no more.
+func (f *nodeFile) handler(path string, s *seal.Sealer) (*mixnode.Handler, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -46,7 +48,12 @@ func (f *nodeFile) handler(path string) (*mixnode.Handler, error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, err
 	}
-	signing, err := exit.PublicKey(filepath.Join(f.State, mailDir))
+	office, err := s.Part(exit.Part)
+	if err != nil {
+		return nil, err
+	}
+	defer office.Wipe()
+	signing, err := exit.PublicKey(filepath.Join(f.State, mailDir), office)
 	if err != nil {
 		return nil, err
 	}
@@ -57,18 +64,29 @@ func (f *nodeFile) handler(path string) (*mixnode.Handler, error) {
 	if err := info.Check(); err != nil {
 		return nil, fmt.Errorf("%s: [exit]: %w", path, err)
 	}
-	return &mixnode.Handler{Command: self, Argument: path, Dir: f.State, Advertise: info.Advertise(), Log: os.Stderr}, nil
+	return &mixnode.Handler{Command: self, Argument: path, Dir: f.State, Secret: office.Secret(), Advertise: info.Advertise(), Log: os.Stderr}, nil
 }
 
 // countsEvery is how often a post office logs its counts.
 const countsEvery = time.Hour
 
-// runPostOffice is the process that an exit's node starts.
-func runPostOffice(ctx context.Context, path string) error {
+// runPostOffice is the process that an exit's node starts. What opens its keys comes
+// over the file descriptor; -1 stands for none, and keys that are plain.
+func runPostOffice(ctx context.Context, path string, fd int) error {
 	f, n, err := loadNode(path)
 	if err != nil {
 		return err
 	}
+	secret, err := readHanded(fd)
+	if err != nil {
+		return err
+	}
+	sealer, err := seal.OpenPart(f.State, secret)
+	clear(secret)
+	if err != nil {
+		return err
+	}
+	defer sealer.Wipe()
 	if f.Exit == nil {
 		return errors.New("this node is no exit")
 	}
@@ -78,19 +96,19 @@ func runPostOffice(ctx context.Context, path string) error {
 	}
 	defer node.Close()
 	log := slog.New(slog.NewTextHandler(node, nil)).With("part", "post office")
-	err = serveMail(ctx, f, n, node, log)
+	err = serveMail(ctx, f, n, sealer, node, log)
 	if err != nil {
 		log.Error("the post office ends", "error", err)
 	}
 	return err
 }
 
-func serveMail(ctx context.Context, f *nodeFile, n *directory.Network, node *mixnode.Node, log *slog.Logger) (err error) {
+func serveMail(ctx context.Context, f *nodeFile, n *directory.Network, s *seal.Sealer, node *mixnode.Node, log *slog.Logger) (err error) {
 	e := f.Exit
 	office, err := exit.Open(exit.Config{
 		Dir: filepath.Join(f.State, mailDir), From: e.From,
 		Relay: e.relay(), Hold: e.Hold, RetryMean: e.Retry, Expiry: e.Expiry, MaxSpace: e.Space, MaxKept: e.Kept,
-	}, func() uint64 { return n.Epoch(time.Now()) }, log)
+	}, s, func() uint64 { return n.Epoch(time.Now()) }, log)
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func printStatus(out io.Writer, st *gateway.Status) {
 func queueCommand() *cobra.Command {
 	var path string
 	var asJSON, details bool
-	var password passwordFlags
+	var password secretFlags
 	cmd := &cobra.Command{
 		Use:   "queue -c FILE",
 		Short: "List your mails and how each fares",
@@ -123,11 +123,11 @@ Recipients, subjects and the reasons of failures are sealed to your key: with
 	configFlag(cmd, &path)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON array")
 	cmd.Flags().BoolVar(&details, "details", false, "show recipients, subjects and reasons")
-	password.add(cmd)
+	password.add(cmd, "password", "the password")
 	return cmd
 }
 
-func unlock(ctx context.Context, c *gateway.Config, f *passwordFlags) (*keyring.Key, error) {
+func unlock(ctx context.Context, c *gateway.Config, f *secretFlags) (*keyring.Key, error) {
 	ring, err := c.Keyring()
 	if err != nil {
 		return nil, err

@@ -26,17 +26,18 @@ import (
 	files "codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/internal/control"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 )
 
 // Config is an authority's TOML file. Paths are relative to the file.
 type Config struct {
-	Name     string `toml:"name"`
-	Address  string `toml:"address"`        // where others reach it
-	Bind     string `toml:"bind,omitempty"` // where it listens, if elsewhere
-	Network  string `toml:"network"`        // the network file
-	Members  string `toml:"members"`        // the directory of admitted members' public files
-	State    string `toml:"state"`          // the directory of keys and votes
-	KeysSeal string `toml:"keys"`           // "plain": see katzenpost.CheckPlain
+	Name    string `toml:"name"`
+	Address string `toml:"address"`        // where others reach it
+	Bind    string `toml:"bind,omitempty"` // where it listens, if elsewhere
+	Network string `toml:"network"`        // the network file
+	Members string `toml:"members"`        // the directory of admitted members' public files
+	State   string `toml:"state"`          // the directory of keys and votes
+	Keys    string `toml:"keys"`           // how they are sealed: see seal.Method
 }
 
 // Load reads a configuration and makes its paths absolute.
@@ -56,7 +57,7 @@ func Load(path string) (*Config, error) {
 			return nil, fmt.Errorf("%s: bind: %w", path, err)
 		}
 	}
-	if err := katzenpost.CheckPlain(c.KeysSeal); err != nil {
+	if _, err := seal.ParseMethod(c.Keys); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	base, err := filepath.Abs(filepath.Dir(path))
@@ -84,7 +85,7 @@ func Load(path string) (*Config, error) {
 // joins the next epoch's vote. An engine joins in an epoch's first eighth or waits
 // for the next epoch, so one that lives less than the eighth between ended for
 // another reason.
-func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger) error {
+func Run(ctx context.Context, c *Config, n *directory.Network, keys *katzenpost.Keys, log *slog.Logger) error {
 	t, err := c.turns(n)
 	if err != nil {
 		return err
@@ -93,7 +94,7 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 	if err := c.canListen(); err != nil {
 		return err
 	}
-	v := &voter{cfg: c, network: n, turns: t, log: log}
+	v := &voter{cfg: c, network: n, keys: keys, turns: t, log: log}
 	answer, err := control.Listen(c.socket(), control.Answers{questionMembers: v.inForce})
 	if err != nil {
 		return err
@@ -134,6 +135,7 @@ func (c *Config) canListen() error {
 type voter struct {
 	cfg     *Config
 	network *directory.Network
+	keys    *katzenpost.Keys
 	turns   turns
 	log     *slog.Logger
 	counted atomic.Pointer[[]counted] // with whom the engine votes; nil before the first
@@ -177,16 +179,25 @@ const (
 // vote runs one life of the engine, which ends with ctx, by itself, or because the
 // list of nodes has changed. When ctx ends, what is left of it ends with the process.
 func (v *voter) vote(ctx context.Context) (changed bool, err error) {
-	list, engine, err := v.read(time.Now())
+	var (
+		list   []counted
+		engine *config.Config
+		s      *server.Server
+	)
+	err = v.lend(func() error {
+		if list, engine, err = v.read(time.Now()); err != nil {
+			return err
+		}
+		if err := v.cfg.canListen(); err != nil {
+			return err
+		}
+		if s, err = server.New(engine); err != nil {
+			return fmt.Errorf("starting the authority: %w", err)
+		}
+		return nil
+	})
 	if err != nil {
 		return false, err
-	}
-	if err := v.cfg.canListen(); err != nil {
-		return false, err
-	}
-	s, err := server.New(engine)
-	if err != nil {
-		return false, fmt.Errorf("starting the authority: %w", err)
 	}
 	v.counted.Store(&list)
 	v.log.Info("voting", "authority", v.cfg.Name, "network", v.network.Name, "mixes", len(engine.Mixes),
@@ -225,6 +236,14 @@ func (v *voter) vote(ctx context.Context) (changed bool, err error) {
 	}
 }
 
+// engineDir is where, in an authority's state directory, the engine has its votes.
+const engineDir = "engine"
+
+// lend lets the engine read its keys while f configures or starts it.
+func (v *voter) lend(f func() error) error {
+	return v.keys.Lend(filepath.Join(v.cfg.State, engineDir), f)
+}
+
 // read returns the members with whom an engine votes that starts at a moment, and its
 // configuration.
 func (v *voter) read(start time.Time) ([]counted, *config.Config, error) {
@@ -247,7 +266,8 @@ func (v *voter) changed(list []counted, now time.Time) bool {
 	if !v.turns.safe(now) {
 		return false
 	}
-	read, _, err := v.read(now)
+	var read []counted
+	err := v.lend(func() (err error) { read, _, err = v.read(now); return err })
 	if err != nil {
 		v.log.Warn("the list of nodes cannot be used, and the old one stays in force", "authority", v.cfg.Name, "error", err)
 		return false
@@ -272,7 +292,7 @@ func (c *Config) engine(n *directory.Network, members []*Admitted) (*config.Conf
 			WireKEMScheme:      directory.LinkScheme,
 			PKISignatureScheme: directory.SignatureScheme,
 			Addresses:          []string{katzenpost.URL(c.Address)},
-			DataDir:            c.State,
+			DataDir:            filepath.Join(c.State, engineDir),
 			// Closing later than an epoch's eighth would cost the next vote.
 			CloseDelaySec: max(1, int(min(p.Epoch/16, 10e9).Seconds())),
 		},
@@ -296,7 +316,7 @@ func (c *Config) engine(n *directory.Network, members []*Admitted) (*config.Conf
 	for _, m := range members {
 		// Named by the key, so that an engine that still runs finds what it was told of.
 		pem := fmt.Sprintf("%x.pem", m.ID())
-		if err := files.WriteFile(filepath.Join(c.State, pem), signpem.ToPublicPEMBytes(m.IdentityKey()), 0o600); err != nil {
+		if err := files.WriteFile(filepath.Join(engine.Server.DataDir, pem), signpem.ToPublicPEMBytes(m.IdentityKey()), 0o600); err != nil {
 			return nil, err
 		}
 		node := &config.Node{Identifier: m.Name, IdentityPublicKeyPem: pem}

@@ -25,8 +25,8 @@ type person struct {
 
 func newPerson(t *testing.T, m directory.Member) *person {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "state")
-	keys, err := katzenpost.CreateKeys(dir)
+	dir := t.TempDir()
+	keys, err := katzenpost.NewKeys()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,11 +54,11 @@ func asItIs(*directory.Member) {}
 
 // newConfig makes an authority of a network with epochs of an hour, an entry and two
 // layers.
-func newConfig(t *testing.T) (c *Config, n *directory.Network, entry *person) {
+func newConfig(t *testing.T) (c *Config, n *directory.Network, entry, auth *person) {
 	t.Helper()
 	p := directory.DefaultParameters()
 	p.Layers = 2
-	auth := newPerson(t, directory.Member{Role: directory.RoleAuthority, Name: "auth1", Parameters: &p})
+	auth = newPerson(t, directory.Member{Role: directory.RoleAuthority, Name: "auth1", Parameters: &p})
 	entry = newPerson(t, directory.Member{Role: directory.RoleEntry, Name: "entry"})
 	n, err := directory.NewNetwork("test", []*directory.Member{&auth.Member, &entry.Member})
 	if err != nil {
@@ -69,7 +69,7 @@ func newConfig(t *testing.T) (c *Config, n *directory.Network, entry *person) {
 	if err := os.WriteFile(c.Network, n.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return c, n, entry
+	return c, n, entry, auth
 }
 
 func admit(t *testing.T, c *Config, file []byte, until time.Time) *Admitted {
@@ -98,7 +98,7 @@ func admittedNames(t *testing.T, c *Config) []string {
 }
 
 func TestAdmit(t *testing.T) {
-	c, _, entry := newConfig(t)
+	c, _, entry, _ := newConfig(t)
 	mix := newPerson(t, directory.Member{Role: directory.RoleMix, Name: "mix1", Layer: 1})
 	other := newPerson(t, directory.Member{Role: directory.RoleMix, Name: "mix2", Layer: 2})
 	until := time.Now().Add(48 * time.Hour).UTC().Truncate(time.Second)
@@ -159,7 +159,7 @@ func TestAdmit(t *testing.T) {
 }
 
 func TestRemove(t *testing.T) {
-	c, _, entry := newConfig(t)
+	c, _, entry, _ := newConfig(t)
 	people := map[string]*person{"entry": entry}
 	for name, m := range map[string]directory.Member{
 		"mix1": {Role: directory.RoleMix, Layer: 1}, "mix2": {Role: directory.RoleMix, Layer: 2},
@@ -197,7 +197,7 @@ func TestRemove(t *testing.T) {
 
 // What a person or an accident leaves in the directory is named.
 func TestAdmittedRefuses(t *testing.T) {
-	c, _, entry := newConfig(t)
+	c, _, entry, _ := newConfig(t)
 	admit(t, c, entry.file(t, asItIs), time.Time{})
 	if err := os.Remove(filepath.Join(c.Members, "entry.toml")); err != nil {
 		t.Fatal(err)
@@ -226,7 +226,7 @@ func TestAdmittedRefuses(t *testing.T) {
 
 // An engine starts anew only for a list that differs and that it can start with.
 func TestChanged(t *testing.T) {
-	c, n, entry := newConfig(t)
+	c, n, entry, auth := newConfig(t)
 	admit(t, c, entry.file(t, asItIs), time.Time{})
 	for name, m := range map[string]directory.Member{
 		"mix1": {Role: directory.RoleMix, Layer: 1}, "mix2": {Role: directory.RoleMix, Layer: 2},
@@ -239,9 +239,10 @@ func TestChanged(t *testing.T) {
 	begins := directory.EpochStart(directory.EpochAt(time.Now(), time.Hour), time.Hour)
 	admit(t, c, newPerson(t, directory.Member{Role: directory.RoleExit, Name: "exit2"}).file(t, asItIs), begins.Add(year))
 	var log bytes.Buffer
-	v := &voter{cfg: c, network: n, turns: turns{time.Hour, 0, 1}, log: slog.New(slog.NewTextHandler(&log, nil))}
+	v := &voter{cfg: c, network: n, keys: auth.keys, turns: turns{time.Hour, 0, 1}, log: slog.New(slog.NewTextHandler(&log, nil))}
 	turn := v.turns.next(begins)
-	list, _, err := v.read(turn)
+	var list []counted
+	err := v.lend(func() (err error) { list, _, err = v.read(turn); return err })
 	if err != nil || len(list) != 6 {
 		t.Fatal(list, err)
 	}
@@ -300,7 +301,7 @@ func TestCounting(t *testing.T) {
 }
 
 func TestStandings(t *testing.T) {
-	_, _, entry := newConfig(t)
+	_, _, entry, _ := newConfig(t)
 	exit := newPerson(t, directory.Member{Role: directory.RoleExit, Name: "exit"})
 	in := func(p *person, until time.Time) *Admitted { return &Admitted{Member: &p.Member, Until: until} }
 	next := changeAt(epoch+2, time.Hour)

@@ -21,7 +21,7 @@ func network(t *testing.T, entries ...string) *directory.Network {
 		members = append(members, &directory.Member{Role: directory.RoleEntry, Name: name, Operator: name, Address: "127.0.0.1:2"})
 	}
 	for _, m := range members {
-		keys, err := katzenpost.CreateKeys(t.TempDir())
+		keys, err := katzenpost.NewKeys()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -606,7 +606,7 @@ func TestEntryThatDropsEverything(t *testing.T) {
 		w := newWorld(t, 2, func(n *fakenet.Network, c *sender.Config) {
 			n.Drop = func(int) bool { return true }
 			id := n.Entries[0].ID()
-			keys, err := katzenpost.CreateKeys(t.TempDir())
+			keys, err := katzenpost.NewKeys()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,10 +6,10 @@ package katzenpost
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -26,9 +26,11 @@ import (
 	"github.com/katzenpost/katzenpost/core/epochtime"
 	"github.com/katzenpost/katzenpost/core/pki"
 	"github.com/katzenpost/katzenpost/core/sphinx/geo"
+	"golang.org/x/sys/unix"
 
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/internal/config"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 )
 
 // epochVariable is where Katzenpost reads an epoch's length, once, when the
@@ -136,6 +138,20 @@ type Keys struct {
 	LinkPublic     kem.PublicKey
 }
 
+// Names under which the private keys are sealed.
+const (
+	identityName = "identity key"
+	linkName     = "link key"
+)
+
+// KeyFiles returns the private keys in dir, for [seal.Sealer.Reseal] and Finish.
+func KeyFiles(dir string) []seal.File {
+	return []seal.File{
+		{Path: filepath.Join(dir, identityPrivate), Name: identityName},
+		{Path: filepath.Join(dir, linkPrivate), Name: linkName},
+	}
+}
+
 // NewKeys makes a member's keys.
 func NewKeys() (*Keys, error) {
 	public, private, err := signschemes.ByName(directory.SignatureScheme).GenerateKey()
@@ -149,60 +165,140 @@ func NewKeys() (*Keys, error) {
 	return &Keys{Identity: private, IdentityPublic: public, Link: link, LinkPublic: linkPublic}, nil
 }
 
-// CreateKeys makes a member's keys in dir, which it creates with permission for
-// its owner only. It refuses a directory that has keys.
-func CreateKeys(dir string) (*Keys, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
+// CheckNoKeys refuses a directory that has keys.
+func CheckNoKeys(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, identityPrivate)); err == nil {
-		return nil, fmt.Errorf("%s has keys already: choose another directory, or remove it if nobody relies on them", dir)
+		return fmt.Errorf("%s has keys already: choose another directory, or remove it if nobody relies on them", dir)
 	}
-	k, err := NewKeys()
+	return nil
+}
+
+// Store writes the keys into dir, the private ones sealed by s. It refuses a
+// directory that has keys.
+func (k *Keys) Store(dir string, s *seal.Sealer) error {
+	if err := CheckNoKeys(dir); err != nil {
+		return err
+	}
+	identity, _, link := k.PEM()
+	defer clear(link)
+	defer clear(identity)
+	err := k.storePublic(dir)
+	if err == nil {
+		err = s.WriteFile(filepath.Join(dir, linkPrivate), linkName, link)
+	}
+	if err == nil { // last: with it the directory has keys
+		err = s.WriteFile(filepath.Join(dir, identityPrivate), identityName, identity)
+	}
+	if err != nil {
+		return fmt.Errorf("writing keys: %w", err)
+	}
+	return nil
+}
+
+func (k *Keys) storePublic(dir string) error {
+	return errors.Join(
+		config.WriteFile(filepath.Join(dir, identityPublic), signpem.ToPublicPEMBytes(k.IdentityPublic), 0o600),
+		config.WriteFile(filepath.Join(dir, linkPublic), kempem.ToPublicPEMBytes(k.LinkPublic), 0o600),
+	)
+}
+
+// LoadKeys reads the keys that Store wrote into dir.
+func LoadKeys(dir string, s *seal.Sealer) (*Keys, error) {
+	private, err := readKey(s, filepath.Join(dir, identityPrivate), identityName)
+	defer clear(private)
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{
-		{identityPublic, signpem.ToPublicPEMBytes(k.IdentityPublic)},
-		{linkPrivate, kempem.ToPrivatePEMBytes(k.Link)},
-		{linkPublic, kempem.ToPublicPEMBytes(k.LinkPublic)},
-		{identityPrivate, signpem.ToPrivatePEMBytes(k.Identity)},
-	} {
-		if err := config.WriteFile(filepath.Join(dir, f.name), f.data, 0o600); err != nil {
-			return nil, fmt.Errorf("writing keys: %w", err)
-		}
+	link, err := readKey(s, filepath.Join(dir, linkPrivate), linkName)
+	defer clear(link)
+	if err != nil {
+		return nil, err
+	}
+	public, err := config.Read(filepath.Join(dir, identityPublic))
+	if err != nil {
+		return nil, err
+	}
+	k, err := ParsePEM(private, public, link)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return k, nil
 }
 
-// LoadKeys reads the keys that CreateKeys made in dir.
-func LoadKeys(dir string) (*Keys, error) {
-	scheme := signschemes.ByName(directory.SignatureScheme)
-	private, err := signpem.FromPrivatePEMFile(filepath.Join(dir, identityPrivate), scheme)
-	if err != nil {
-		return nil, fmt.Errorf("%s holds no identity key; `init` makes one", dir)
+func readKey(s *seal.Sealer, path, name string) ([]byte, error) {
+	pem, err := s.ReadFile(path, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s holds no %s; `init` makes one", filepath.Dir(path), name)
 	}
-	public, err := signpem.FromPublicPEMFile(filepath.Join(dir, identityPublic), scheme)
-	if err != nil {
-		return nil, fmt.Errorf("%s holds no public identity key", dir)
-	}
-	link, err := kempem.FromPrivatePEMFile(filepath.Join(dir, linkPrivate), kemschemes.ByName(directory.LinkScheme))
-	if err != nil {
-		return nil, fmt.Errorf("%s holds no link key", dir)
-	}
-	return &Keys{Identity: private, IdentityPublic: public, Link: link, LinkPublic: link.Public()}, nil
+	return pem, err
 }
 
-// plainKeys is what an operator writes to accept keys that are not sealed.
-const plainKeys = "plain"
+// PEM returns the keys as Store writes them. The caller wipes the private ones.
+func (k *Keys) PEM() (identity, identityPublic, link []byte) {
+	return signpem.ToPrivatePEMBytes(k.Identity), signpem.ToPublicPEMBytes(k.IdentityPublic), kempem.ToPrivatePEMBytes(k.Link)
+}
 
-// CheckPlain refuses to run on unsealed keys unless the operator said so.
-func CheckPlain(keys string) error {
-	if strings.TrimSpace(keys) == plainKeys {
-		return nil
+// ParsePEM is the inverse of PEM.
+func ParsePEM(identity, identityPublic, link []byte) (*Keys, error) {
+	scheme := signschemes.ByName(directory.SignatureScheme)
+	// The errors of the engine's parsers say nothing that helps.
+	private, err := signpem.FromPrivatePEMBytes(identity, scheme)
+	if err != nil {
+		return nil, errors.New("the identity key is damaged: put it back from a copy")
 	}
-	return errors.New(`keys: this program keeps a member's keys unsealed in its directory, so whoever reads the disk can be this member; write keys = "plain" to accept that`)
+	public, err := signpem.FromPublicPEMBytes(identityPublic, scheme)
+	if err != nil {
+		return nil, errors.New("the public identity key is damaged: put it back from a copy")
+	}
+	linkKey, err := kempem.FromPrivatePEMBytes(link, kemschemes.ByName(directory.LinkScheme))
+	if err != nil {
+		return nil, errors.New("the link key is damaged: put it back from a copy")
+	}
+	return &Keys{Identity: private, IdentityPublic: public, Link: linkKey, LinkPublic: linkKey.Public()}, nil
+}
+
+// Lend lets the engine read the keys from dir while start runs. The private ones
+// come to no disk: their files are links to memory of this process.
+func (k *Keys) Lend(dir string, start func() error) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := k.storePublic(dir); err != nil {
+		return err
+	}
+	identity, _, link := k.PEM()
+	for _, f := range []struct {
+		name string
+		pem  []byte
+	}{{identityPrivate, identity}, {linkPrivate, link}} {
+		defer clear(f.pem)
+		path := filepath.Join(dir, f.name)
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // a killed process left it
+			return err
+		}
+		memory, err := inMemory(f.name, f.pem)
+		if err != nil {
+			return fmt.Errorf("handing the engine its keys: %w", err)
+		}
+		defer memory.Close()
+		if err := os.Symlink(fmt.Sprintf("/proc/self/fd/%d", memory.Fd()), path); err != nil {
+			return err
+		}
+		defer os.Remove(path)
+	}
+	return start()
+}
+
+// inMemory returns a file with these contents on no disk (memfd_create(2)).
+func inMemory(name string, contents []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.Write(contents); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/internal/config"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/internal/stocknode"
 	"codeberg.org/sourdine/sourdine/mixnode"
 	"codeberg.org/sourdine/sourdine/sphinx"
@@ -95,7 +96,11 @@ func Child(ctx context.Context, path string, input io.Reader) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	return mixnode.Run(ctx, &t.Node, n, nil, nil, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	sealer, err := seal.Open(seal.Plain, t.Node.State, nil)
+	if err != nil {
+		return err
+	}
+	return mixnode.Run(ctx, &t.Node, n, sealer, nil, nil, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 }
 
 // child is such a process, seen from outside.

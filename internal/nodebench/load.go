@@ -58,10 +58,9 @@ func (s *sealed) close() { s.session.Close() }
 
 // plain is a connection to a process without links: what a link adds to a packet is zeros.
 type plain struct {
-	conn    net.Conn
-	before  []byte
-	after   []byte
-	buffers net.Buffers
+	conn   net.Conn
+	before []byte
+	after  []byte
 }
 
 // What a record has around its packet, in bytes (internal/link, Frame).

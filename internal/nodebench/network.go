@@ -141,7 +141,7 @@ func (n *network) makeMembers() (err error) {
 	}
 	n.ours, n.stock = &member{name: "ours"}, &member{name: "stock"}
 	for _, m := range []*member{n.ours, n.stock} {
-		if m.Keys, err = katzenpost.CreateKeys(n.state(m)); err != nil {
+		if err := n.makeKeys(m); err != nil {
 			return err
 		}
 	}
@@ -184,6 +184,22 @@ func freeAddress() (string, error) {
 
 // state is the directory of a node to be measured.
 func (n *network) state(m *member) string { return filepath.Join(n.dir, m.name) }
+
+// makeKeys makes the keys of a node in its state directory, which it makes.
+func (n *network) makeKeys(m *member) error {
+	if err := os.MkdirAll(n.state(m), 0o700); err != nil {
+		return err
+	}
+	sealer, err := seal.Open(seal.Plain, n.state(m), nil)
+	if err != nil {
+		return err
+	}
+	defer sealer.Wipe()
+	if m.Keys, err = katzenpost.NewKeys(); err != nil {
+		return err
+	}
+	return m.Keys.Store(n.state(m), sealer)
+}
 
 // ourMixKey makes our node's mix keys, as it does itself when it first starts, and
 // returns the current one.
@@ -301,7 +317,7 @@ func (n *network) descriptor(m *member) *pki.MixDescriptor {
 func (n *network) config(m *member) mixnode.Config {
 	return mixnode.Config{
 		Role: directory.RoleMix, Name: m.name, Operator: "bench", Layer: 2, Address: m.address,
-		Network: n.file(), State: n.state(m), KeysSeal: "plain",
+		Network: n.file(), State: n.state(m), Keys: string(seal.Plain),
 	}
 }
 

@@ -29,12 +29,15 @@
 //	40            the secret, encrypted
 //	end-16  16    tag, also over the first 16 bytes and the file's name
 //
+// The files of a part of the member, as an exit's post office is, are named "part/name" and have a root
+// of the part's own, derived from the directory's by HKDF-SHA256; [Sealer.Part] and [OpenPart] let a
+// process hold that one alone.
+//
 // So a file that is swapped with another, cut or changed does not open. What sealing cannot do: notice
 // that a file and seal.toml were put back to an older state, or hide how many files there are and how
 // long. A plain file is the secret as it is.
 //
 // [Sealer.Reseal] goes from one way to another and loses no key if it is interrupted.
 //
-// The package knows nothing of nodes and networks, never logs, and imports toml, x/crypto, x/sys, x/term,
-// x/text and the project's config and keyring.
+// The package knows nothing of nodes and networks, never logs, and imports toml, x/crypto, x/sys, x/text and the project's config and keyring.
 package seal

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -28,7 +29,8 @@ const (
 	fileLabel   = "sourdine sealed file v1: " // and the file's name
 	changeLabel = "sourdine seal change v1"
 	checkLabel  = "sourdine seal check v1"
-	rootLabel   = "sourdine seal root v1" // of a credential
+	rootLabel   = "sourdine seal root v1"   // of a credential
+	partLabel   = "sourdine seal part v1: " // and the part's name
 )
 
 // maxName bounds the name of a file, in bytes.
@@ -83,14 +85,36 @@ func openBytes(root []byte, label, name string, sealed []byte) ([]byte, error) {
 	return secret, nil
 }
 
+// of returns the root of the file with this name, which the caller wipes, and what is left of the name:
+// a file "part/name" has the part's root.
+func (f *form) of(name string) (root []byte, rest string, err error) {
+	root = bytes.Clone(f.root)
+	for {
+		part, rest, ok := strings.Cut(name, "/")
+		if !ok {
+			return root, name, nil
+		}
+		next, err := derive(root, nil, partLabel+part)
+		clear(root)
+		if err != nil {
+			return nil, "", err
+		}
+		root, name = next, rest
+	}
+}
+
 func (f *form) write(path, name string, secret []byte) error {
 	if name == "" || len(name) > maxName || len(secret) > MaxSecret {
 		return fmt.Errorf("writing %s: a name of %d bytes and a secret of %d; 1 to %d and at most %d can be", path, len(name), len(secret), maxName, MaxSecret)
 	}
 	data := secret
 	if f.sealed() {
-		var err error
-		if data, err = sealBytes(f.root, fileLabel, name, secret); err != nil {
+		root, rest, err := f.of(name)
+		defer clear(root)
+		if err == nil {
+			data, err = sealBytes(root, fileLabel, rest, secret)
+		}
+		if err != nil {
 			return fmt.Errorf("sealing %s: %w", path, err)
 		}
 	} else if isSealed(secret) {
@@ -113,5 +137,10 @@ func (f *form) open(data []byte, name string) ([]byte, error) {
 	case !sealed:
 		return nil, ErrPlain
 	}
-	return openBytes(f.root, fileLabel, name, data)
+	root, rest, err := f.of(name)
+	defer clear(root)
+	if err != nil {
+		return nil, err
+	}
+	return openBytes(root, fileLabel, rest, data)
 }

@@ -31,6 +31,7 @@ func (w way) source(t *testing.T) Source {
 	t.Helper()
 	if w.method == Systemd {
 		credential(t, w.secret)
+		return nil
 	}
 	return says(w.secret)
 }

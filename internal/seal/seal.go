@@ -30,13 +30,13 @@ func ParseMethod(text string) (Method, error) {
 	case Systemd, Passphrase, Plain:
 		return m, nil
 	}
-	return "", fmt.Errorf(`keys = %q: write "systemd" (a node that must start alone: a credential named %s opens its keys), "passphrase", or "plain" if whoever reads this disk may be this member`, text, credentialName)
+	return "", fmt.Errorf(`keys = %q: write "systemd" (a node that must start alone: a credential named %s opens its keys), "passphrase", or "plain" if whoever reads this disk may be this member`, text, CredentialName)
 }
 
 // Errors that a caller may decide on. What they are wrapped in says what to do.
 var (
 	ErrPassphrase = errors.New("wrong passphrase")
-	ErrCredential = errors.New("no usable systemd credential named " + credentialName)
+	ErrCredential = errors.New("no usable systemd credential named " + CredentialName)
 
 	// ErrPlain and ErrSealed: the configuration and the disk say different things.
 	ErrPlain  = errors.New("not sealed")
@@ -174,8 +174,8 @@ func beginsSealed(path string) (bool, error) {
 }
 
 // Open opens what Create set up in dir. The method is the configuration's, and must be the one that the
-// files are sealed by. The source is asked for a passphrase and may be nil for the other methods. A
-// passphrase takes about a second of a small machine and 64 MiB.
+// files are sealed by. The source is asked for a passphrase; for the method systemd it is nil, or the
+// caller has the credential already and need not be given it by systemd. A passphrase takes about a second of a small machine and 64 MiB.
 //
 // A directory whose change from one method to another was interrupted opens by the new method, or by
 // the old one if the new one was plain. Both forms are read then; [Sealer.Finish] ends the change.

@@ -7,18 +7,19 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/term"
 )
+
+// CredentialName is the name of the credential that systemd gives the unit.
+const CredentialName = "sourdine-seal"
 
 const (
-	credentialName = "sourdine-seal"
-	minCredential  = 32      // bytes: as many random ones as the root has
-	maxCredential  = 1 << 16 // systemd allows 1 MiB in all
-	maxPassphrase  = 1 << 10
+	minCredential = 32      // bytes: as many random ones as the root has
+	maxCredential = 1 << 16 // systemd allows 1 MiB in all
+	maxPassphrase = 1 << 10
 )
 
-// Source returns a passphrase, which the caller wipes. One that asks a person asks twice if it is new.
+// Source returns a passphrase or a credential, which the caller wipes. One that asks a person asks twice
+// if it is new.
 type Source func(isNew bool) ([]byte, error)
 
 // FromFile reads the passphrase from the first line of the file at path.
@@ -49,38 +50,6 @@ func FromDescriptor(fd int) Source {
 	}
 }
 
-// FromTerminal asks at the terminal.
-func FromTerminal() Source {
-	return func(isNew bool) ([]byte, error) {
-		fd := int(os.Stdin.Fd())
-		if !term.IsTerminal(fd) {
-			return nil, errors.New("there is no terminal to ask for the passphrase: name a file or a file descriptor that has it")
-		}
-		ask := func(prompt string) ([]byte, error) {
-			fmt.Fprint(os.Stderr, prompt)
-			defer fmt.Fprintln(os.Stderr)
-			return term.ReadPassword(fd)
-		}
-		if !isNew {
-			return ask("Passphrase of the keys: ")
-		}
-		first, err := ask("New passphrase of the keys: ")
-		if err != nil {
-			return nil, err
-		}
-		again, err := ask("The same again: ")
-		defer clear(again)
-		if err == nil && !bytes.Equal(first, again) {
-			err = errors.New("the two passphrases differ: try again")
-		}
-		if err != nil {
-			clear(first)
-			return nil, err
-		}
-		return first, nil
-	}
-}
-
 // readLine reads the first line, without its end.
 func readLine(r io.Reader) ([]byte, error) {
 	b := make([]byte, maxPassphrase+1)
@@ -108,8 +77,8 @@ func checkPassphrase(b []byte) error {
 }
 
 // makeCredential is how to make the credential.
-const makeCredential = "as root, make one with `mkdir -p /etc/credstore.encrypted; head -c 32 /dev/urandom | systemd-creds encrypt --name=" + credentialName +
-	" - /etc/credstore.encrypted/" + credentialName + "`, give it to the node's unit with `LoadCredentialEncrypted=" + credentialName + ":/etc/credstore.encrypted/" + credentialName + "`, and let systemd start the node"
+const makeCredential = "as root, make one with `mkdir -p /etc/credstore.encrypted; head -c 32 /dev/urandom | systemd-creds encrypt --name=" + CredentialName +
+	" - /etc/credstore.encrypted/" + CredentialName + "`, give it to the node's unit with `LoadCredentialEncrypted=" + CredentialName + ":/etc/credstore.encrypted/" + CredentialName + "`, and let systemd start the node"
 
 // readCredential returns the secret that systemd put into $CREDENTIALS_DIRECTORY (systemd.exec(5)).
 func readCredential() ([]byte, error) {
@@ -117,7 +86,7 @@ func readCredential() ([]byte, error) {
 	if dir == "" {
 		return nil, fmt.Errorf("%w: systemd gave this process none; %s", ErrCredential, makeCredential)
 	}
-	f, err := os.Open(filepath.Join(dir, credentialName))
+	f, err := os.Open(filepath.Join(dir, CredentialName))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w; %s", ErrCredential, err, makeCredential)
 	}

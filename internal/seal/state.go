@@ -139,11 +139,18 @@ func (st *state) check(root []byte) ([]byte, error) { return derive(root, st.Sal
 // root derives the root from the secret that the method and the source give.
 func (st *state) root(source Source, isNew bool) ([]byte, error) {
 	if st.Method == Systemd {
-		secret, err := readCredential()
+		read := readCredential
+		if source != nil {
+			read = func() ([]byte, error) { return source(isNew) }
+		}
+		secret, err := read()
 		if err != nil {
 			return nil, err
 		}
 		defer clear(secret)
+		if len(secret) < minCredential {
+			return nil, fmt.Errorf("%w: it has %d bytes, and must have %d random ones or more", ErrCredential, len(secret), minCredential)
+		}
 		return derive(secret, st.Salt, rootLabel)
 	}
 	if source == nil {

@@ -90,7 +90,7 @@ func (n *Network) member(name string) string { return n.Path(name, name+".member
 
 // address returns the flags that say where a member is reached and listens.
 func (n *Network) address(name string) []string {
-	return []string{"--name", name, "--operator", name + "-operator", "--address", n.reached[name], "--bind", n.real[name], "--plain-keys"}
+	return []string{"--name", name, "--operator", name + "-operator", "--address", n.reached[name], "--bind", n.real[name], "--keys", "plain"}
 }
 
 // createFounders makes the authorities and the entry, of whom the network file

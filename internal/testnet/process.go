@@ -69,6 +69,13 @@ func (p *Process) orphans() []int {
 // Name returns the process's name.
 func (p *Process) Name() string { return p.name }
 
+// Give adds to the arguments and the environment of the process's next lives.
+func (p *Process) Give(args, env []string) {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	p.args, p.env = append(p.args, args...), append(p.env, env...)
+}
+
 // Start starts the process, which must not run.
 func (p *Process) Start() error {
 	p.changing.Lock()

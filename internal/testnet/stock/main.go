@@ -22,6 +22,7 @@ import (
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/exit"
 	files "codeberg.org/sourdine/sourdine/internal/config"
+	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/internal/stocknode"
 	"codeberg.org/sourdine/sourdine/mixnode"
 )
@@ -80,7 +81,12 @@ func run(ctx context.Context, path, office string, decoys bool) error {
 
 // services are the post office and the echo that loops turn back at.
 func (f *nodeFile) services(path, office string) (*config.ServiceNode, error) {
-	signing, err := exit.PublicKey(filepath.Join(f.State, "mail"))
+	s, err := seal.Open(seal.Plain, f.State, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Wipe()
+	signing, err := exit.PublicKey(filepath.Join(f.State, "mail"), s)
 	if err != nil {
 		return nil, err
 	}

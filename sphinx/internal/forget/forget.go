@@ -1,10 +1,12 @@
-// Package forget wipes keys that the standard library keeps behind types that have
-// no way to.
+// Package forget wipes what Go leaves in memory when secrets were used: keys that
+// the standard library keeps behind types that cannot be wiped, and what functions
+// that returned have left on the stack.
 package forget
 
 import (
 	"crypto/mlkem"
 	"reflect"
+	"runtime"
 	"unsafe"
 )
 
@@ -38,4 +40,23 @@ func plain(t reflect.Type) bool {
 		return true
 	}
 	return false
+}
+
+// depth is how much of the stack is wiped, in bytes: more than any function of ours
+// that handles secrets goes down.
+const depth = 64 << 10
+
+// Stack calls f and wipes what it left on the stack. The stack is made deep enough
+// before, for one that grows leaves its old place behind as it is.
+func Stack(f func()) {
+	burn()
+	f()
+	burn()
+}
+
+//go:noinline
+func burn() {
+	var frame [depth]byte
+	clear(frame[:])
+	runtime.KeepAlive(&frame)
 }
