@@ -190,13 +190,19 @@ func openBackup(data []byte, passphrase string) (b backup, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("not a backup, or damaged: %w", err)
 	}
+	return unpack(opened)
+}
+
+// unpack reads a backup's archive.
+func unpack(r io.Reader) (b backup, err error) {
 	b = backup{}
 	defer func() {
 		if err != nil {
 			b.wipe()
+			b = nil
 		}
 	}()
-	archive := tar.NewReader(opened)
+	archive := tar.NewReader(r)
 	for {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {

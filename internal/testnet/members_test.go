@@ -215,8 +215,10 @@ func TestJoinAndLeave(t *testing.T) {
 			t.Errorf("%d epochs after: mix4 is in the consensus: %v, mix5: %v; want %+v", i, c.lists(epoch, "mix4"), c.lists(epoch, "mix5"), want)
 		}
 	}
-	if st := nodeStatus(t, ctx, n, "mix4"); st.Listed {
-		t.Error("mix4 thinks that it is still in the network")
+	if err := n.Wait(ctx, "mix4 to know that it is out", func() (bool, error) {
+		return !nodeStatus(t, ctx, n, "mix4").Listed, nil
+	}); err != nil {
+		t.Error(err)
 	}
 	select {
 	case <-n.Process("mix6").Ended():
