@@ -15,6 +15,14 @@
 // with the authorities; loops.go sends packets to the node itself, and says where they
 // are lost. replay and mixkeys are rooms of their own.
 //
+// What its operator has of it:
+//
+//	config.go   what the configuration says, and budget.go what it may use
+//	check.go    what a node needs, and clock.go whether its clock is right
+//	status.go   how it fares, and metrics.go the same for Prometheus
+//	life.go     a changed configuration, the supervisor, the end
+//	leave.go    how it leaves the network
+//
 // What always holds: a packet leaves only after its replay tag is on disk; a packet
 // that is damaged, replayed, late or forged is dropped and counted, and nothing
 // else happens; what waits in the node stays within its budget, and what is shed
