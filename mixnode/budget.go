@@ -31,6 +31,9 @@ const (
 	maxBudget       = 1 << 30 // any of them
 )
 
+// DefaultBudget is what a node uses that was told nothing.
+func DefaultBudget() Budget { return Budget{MemoryMB: defaultMemoryMB} }
+
 func (b *Budget) check() error {
 	for _, f := range []struct {
 		name       string

@@ -97,7 +97,7 @@ func (f *memberFlags) add(cmd *cobra.Command) {
 // done so that the keys open. conf is written as its configuration, last: a
 // directory that has one is whole. What people can get wrong is looked at before
 // anything is made.
-func (f *memberFlags) create(ctx context.Context, dir, configName, heading string, conf any, more func(*seal.Sealer) error) (public, how string, err error) {
+func (f *memberFlags) create(ctx context.Context, dir, configName, heading string, comments map[string]string, conf any, more func(*seal.Sealer) error) (public, how string, err error) {
 	if err := f.member.Check(); err != nil {
 		return "", "", err
 	}
@@ -134,11 +134,11 @@ func (f *memberFlags) create(ctx context.Context, dir, configName, heading strin
 		return "", "", err
 	}
 	var text bytes.Buffer
-	text.WriteString(heading)
 	if err := toml.NewEncoder(&text).Encode(conf); err != nil {
 		return "", "", err
 	}
-	return public, how, config.WriteFile(filepath.Join(dir, configName), text.Bytes(), 0o600)
+	file := heading + commented(text.String(), comments)
+	return public, how, config.WriteFile(filepath.Join(dir, configName), []byte(file), 0o600)
 }
 
 // seal sets up the state directory of a new member in dir.
@@ -175,7 +175,7 @@ All authorities of a network must be given the same --epoch, --slot, --loop, --d
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.member.Role, f.member.Parameters = directory.RoleAuthority, &p
-			public, how, err := f.create(cmd.Context(), args[0], authorityFileName, "# A Sourdine directory authority.\n\n", authority.Config{
+			public, how, err := f.create(cmd.Context(), args[0], authorityFileName, "# A Sourdine directory authority.\n\n", nil, authority.Config{
 				Name: f.member.Name, Address: f.member.Address, Bind: f.bind,
 				Network: networkFileName, Members: "members", State: stateName, Keys: f.keys.text,
 			}, func(*seal.Sealer) error { return nil })

@@ -170,6 +170,7 @@ func nodeInitCommand() *cobra.Command {
 			c := nodeFile{Config: mixnode.Config{
 				Role: f.member.Role, Name: f.member.Name, Operator: f.member.Operator, Layer: f.member.Layer,
 				Address: f.member.Address, Bind: f.bind, Network: networkFileName, State: stateName, Keys: f.keys.text,
+				Budget: mixnode.DefaultBudget(),
 			}}
 			switch f.member.Role {
 			case directory.RoleMix, directory.RoleEntry:
@@ -197,7 +198,7 @@ func nodeInitCommand() *cobra.Command {
 					return err
 				}
 			}
-			public, _, err := f.create(cmd.Context(), dir, nodeFileName, "# A Sourdine node. Times are written 90s, 20m, 1h.\n\n", c, func(s *seal.Sealer) error {
+			public, _, err := f.create(cmd.Context(), dir, nodeFileName, "# A Sourdine node. Times are written 90s, 20m, 1h.\n\n", nodeComments, c, func(s *seal.Sealer) error {
 				if c.Exit != nil {
 					office, err := s.Part(exit.Part)
 					if err != nil {
