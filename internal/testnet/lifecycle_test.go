@@ -340,14 +340,15 @@ func TestSwitches(t *testing.T) {
 		if err := exit.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if err := n.Listening(ctx, testnet.Exit); err != nil {
-			t.Fatal(err)
-		}
-		if children = exit.Children(); len(children) != 1 {
-			t.Fatalf("the exit has the children %v", children)
+		err := n.Wait(ctx, "the exit's post office", func() (bool, error) {
+			children = exit.Children()
+			return len(children) == 1, nil
+		})
+		if err != nil {
+			t.Fatalf("%v: the exit has the children %v", err, children)
 		}
 		exit.Kill()
-		err := n.Wait(ctx, "the post office to end", func() (bool, error) { return !exists(children[0]), nil })
+		err = n.Wait(ctx, "the post office to end", func() (bool, error) { return !exists(children[0]), nil })
 		if err != nil {
 			t.Fatal(err)
 		}
