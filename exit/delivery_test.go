@@ -62,18 +62,13 @@ func TestAnswers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			atDesk(t, nil, func(d *desk) {
 				d.server.set(test.set)
+				d.server.set(func(s *server) { s.until = 2 })
 				p := d.parcel(6000, ana)
 				p.Body = ".\r.\n" + p.Body
 				p.Body = strings.ReplaceAll(p.Body, "\r", "") + "..dots\n.\n"
 				s := d.seal(p)
 				d.post(s)
-				stop := d.run()
-				for d.Counts().Retries < 2 && d.held(due) > 0 {
-					time.Sleep(time.Second)
-				}
-				d.server.set(func(s *server) { s.onDial, s.onMail, s.onRcpt, s.onData = nil, nil, nil, nil })
-				time.Sleep(50 * time.Hour)
-				stop()
+				d.runFor(50 * time.Hour)
 				d.wantState(d.ask(s), mail.StateDone, test.result)
 				c := d.Counts()
 				if test.result.Outcome == mail.Delivered {

@@ -303,6 +303,7 @@ type server struct {
 	onMail func(from string) error
 	onRcpt func(to string) error
 	onData func(c *smtp.Conn, to, text string) error
+	until  int // the last session that they answer; 0 for all
 }
 
 func newServer() *server {
@@ -331,6 +332,9 @@ func (s *server) visits() int {
 func (s *server) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	s.mu.Lock()
 	s.sessions++
+	if s.until > 0 && s.sessions > s.until {
+		s.onDial, s.onMail, s.onRcpt, s.onData = nil, nil, nil, nil
+	}
 	onDial := s.onDial
 	s.mu.Unlock()
 	if onDial != nil {
