@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/internal/forget"
 )
 
 // Finding is what Check says of one thing that a node needs.
@@ -55,7 +56,7 @@ func Check(ctx context.Context, c *Config, network *directory.Network) ([]Findin
 	list := []Finding{
 		checkMachineClock(reached, network.Parameters.Epoch), checkReach(reached),
 		checkPort(c, running), checkOwnAddress(c), checkFromOutside(ctx, c, running),
-		checkDisk(c.State), checkSync(c.State), checkEntropy(), checkFiles(c), checkMemory(c),
+		checkDisk(c.State), checkSync(c.State), checkEntropy(), checkForgetting(), checkFiles(c), checkMemory(c),
 	}
 	if running {
 		list = append(list, checkRunning(st)...)
@@ -217,6 +218,13 @@ func checkEntropy() Finding {
 		return Finding{"entropy", Bad, "the kernel has not gathered enough since it started", "wait a minute; on a small box without a clock or a disk install a daemon that gathers it (jitterentropy-rngd)"}
 	}
 	return Finding{About: "entropy", Grade: Good, Says: "the kernel has enough"}
+}
+
+func checkForgetting() Finding {
+	if !forget.Complete {
+		return Finding{"old keys", Weak, "wiped from memory, but for copies that this build's runtime may leave", "a program built with GOEXPERIMENT=runtimesecret leaves none; without, a copy lasts until its memory is used again"}
+	}
+	return Finding{About: "old keys", Grade: Good, Says: "wiped from memory with every copy"}
 }
 
 func checkFiles(c *Config) Finding {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"codeberg.org/sourdine/sourdine/internal/config"
+	"codeberg.org/sourdine/sourdine/internal/forget"
 	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/sphinx"
 )
@@ -106,7 +107,8 @@ func (k *Keys) open() error {
 			continue
 		}
 		if rest == keySuffix {
-			if err := k.load(epoch); err != nil {
+			var err error
+			if forget.Stack(func() { err = k.load(epoch) }); err != nil {
 				return err
 			}
 		}
@@ -207,7 +209,7 @@ func (k *Keys) make(now uint64) error {
 			continue
 		}
 		var one *key
-		if one, err = k.create(epoch); err == nil {
+		if forget.Stack(func() { one, err = k.create(epoch) }); err == nil {
 			fresh[epoch] = one
 		}
 	}

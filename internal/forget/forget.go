@@ -6,7 +6,6 @@ package forget
 import (
 	"crypto/mlkem"
 	"reflect"
-	"runtime"
 	"unsafe"
 )
 
@@ -40,23 +39,4 @@ func plain(t reflect.Type) bool {
 		return true
 	}
 	return false
-}
-
-// depth is how much of the stack is wiped, in bytes: more than any function of ours
-// that handles secrets goes down.
-const depth = 64 << 10
-
-// Stack calls f and wipes what it left on the stack. The stack is made deep enough
-// before, for one that grows leaves its old place behind as it is.
-func Stack(f func()) {
-	burn()
-	f()
-	burn()
-}
-
-//go:noinline
-func burn() {
-	var frame [depth]byte
-	clear(frame[:])
-	runtime.KeepAlive(&frame)
 }
