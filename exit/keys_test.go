@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/mail"
@@ -70,6 +71,7 @@ func TestDayKeys(t *testing.T) {
 			}
 			time.Sleep(day / 2)
 		}
+		synctest.Wait() // for what is due at this midnight
 		stop()
 		if d.keys.find(first.ID) != nil {
 			t.Error("the first key is still there")

@@ -45,7 +45,7 @@ func TestPanicIsHeard(t *testing.T) {
 
 // A node that stops before its handler has come does not wait for it.
 func TestStopBeforeTheHandlerComes(t *testing.T) {
-	h := &Handler{Dir: t.TempDir(), Log: new(lines)}
+	h := &Handler{Dir: shortDir(t), Log: new(lines)}
 	w, err := h.listen()
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func (l *lines) String() string {
 func start(t *testing.T, ctx context.Context, handle func([]byte) []byte) (w *watch, log *lines, ended chan error, engine net.Conn) {
 	t.Helper()
 	log = new(lines)
-	h := &Handler{Dir: t.TempDir(), Log: log}
+	h := &Handler{Dir: shortDir(t), Log: log}
 	w, err := h.listen()
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func start(t *testing.T, ctx context.Context, handle func([]byte) []byte) (w *wa
 		ended <- err
 	}()
 	// The engine retries until the handler listens.
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		if engine, err = net.Dial("unix", filepath.Join(h.Dir, requestSocket)); err == nil {
 			break
 		}
@@ -117,7 +117,7 @@ func wait[T any](t *testing.T, c <-chan T, what string) (v T) {
 	t.Helper()
 	select {
 	case v = <-c:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%s did not happen", what)
 	}
 	return v

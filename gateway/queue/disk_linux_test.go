@@ -91,7 +91,7 @@ func TestFullDisk(t *testing.T) {
 func killedChild(dir string) {
 	q, err := Open(dir, Limits{})
 	fatal(err)
-	for n := range 1000 {
+	for n := 0; ; n++ { // a parent that died is noticed by the broken pipe
 		_, _, err := q.Put(sample(n))
 		fatal(err)
 		fmt.Println(n)

@@ -363,8 +363,9 @@ func TestSlotsAfterTrouble(t *testing.T) {
 func TestLostPackets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		later()
-		w := newWorld(t, 5, func(n *fakenet.Network, _ *sender.Config) {
+		w := newWorld(t, 5, func(n *fakenet.Network, c *sender.Config) {
 			n.Drop = func(i int) bool { return i%10 == 0 }
+			c.Resend = 10 * time.Minute // 6 hours are time for many a try
 		})
 		time.Sleep(30 * time.Minute)
 		w.write(50_000)
@@ -635,11 +636,15 @@ func TestEntryThatDropsEverything(t *testing.T) {
 	})
 }
 
+// often makes the wait before anything is sent again so short, by chance too, that what
+// these tests wait for happens in their time.
+func often(_ *fakenet.Network, c *sender.Config) { c.Resend = 5 * time.Minute }
+
 // A mail's time passes: no fragment is sent any more, and its last question is asked.
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		later()
-		w := newWorld(t, 4, nil)
+		w := newWorld(t, 4, often)
 		time.Sleep(30 * time.Minute)
 		by, err := w.sender.Sealing()
 		if err != nil {
@@ -678,7 +683,7 @@ func TestExpiry(t *testing.T) {
 func TestStoreThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		later()
-		w := newWorld(t, 4, nil)
+		w := newWorld(t, 4, often)
 		time.Sleep(30 * time.Minute)
 		set := func(broken bool) { w.mu.Lock(); w.broken = broken; w.mu.Unlock() }
 		set(true)

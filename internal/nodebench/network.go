@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"math"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -173,13 +174,25 @@ func (n *network) makeMembers() (err error) {
 // loopback is where a listener is given a port by the system.
 const loopback = "127.0.0.1:0"
 
-// freeAddress is one that nobody listens on.
+// The ports of processes that have yet to listen are below those that the system gives
+// to anybody, and each is given once.
+const (
+	firstPort = 5_000
+	ports     = 5_000
+)
+
+var nextPort = mathrand.IntN(ports)
+
+// freeAddress is one that nobody listens on, or was to listen on before.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", loopback)
-	if err != nil {
-		return "", err
+	for range ports {
+		nextPort = (nextPort + 1) % ports
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+nextPort))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", fmt.Errorf("no port of 127.0.0.1 from %d to %d is free", firstPort, firstPort+ports-1)
 }
 
 // state is the directory of a node to be measured.
