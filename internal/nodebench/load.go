@@ -314,7 +314,7 @@ func (t *turn) perSecond() float64 { return float64(t.arrived) / t.took.Seconds(
 
 // giveUp is how long after the last one a packet is waited for: a busy machine may let
 // a process wait for seconds.
-const giveUp = 30 * time.Second
+const giveUp = 10 * time.Second
 
 // run sends packets through the target at a rate per second, each as soon as it is
 // due; at a rate of 0 as fast as it takes them.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"math"
-	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,6 +22,7 @@ import (
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/internal/config"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/internal/ports"
 	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/mixnode"
 	"codeberg.org/sourdine/sourdine/mixnode/mixkeys"
@@ -174,25 +174,13 @@ func (n *network) makeMembers() (err error) {
 // loopback is where a listener is given a port by the system.
 const loopback = "127.0.0.1:0"
 
-// The ports of processes that have yet to listen are below those that the system gives
-// to anybody, and each is given once.
-const (
-	firstPort = 5_000
-	ports     = 5_000
-)
-
-var nextPort = mathrand.IntN(ports)
-
-// freeAddress is one that nobody listens on, or was to listen on before.
+// freeAddress is one that nobody else is given as long as this process lives.
 func freeAddress() (string, error) {
-	for range ports {
-		nextPort = (nextPort + 1) % ports
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+nextPort))
-		if err == nil {
-			return l.Addr().String(), l.Close()
-		}
+	addresses, err := ports.Take(1)
+	if err != nil {
+		return "", err
 	}
-	return "", fmt.Errorf("no port of 127.0.0.1 from %d to %d is free", firstPort, firstPort+ports-1)
+	return addresses[0], nil
 }
 
 // state is the directory of a node to be measured.

@@ -20,6 +20,7 @@ import (
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/config"
+	"codeberg.org/sourdine/sourdine/internal/ports"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
 )
 
@@ -42,7 +43,7 @@ func (n *Network) create(ctx context.Context) error {
 // choosePorts fixes where each process listens and where it is reached.
 func (n *Network) choosePorts() error {
 	names := slices.Concat(authorities, nodes, n.spares(), []string{Sink, Gateway, gatewayTLS})
-	addresses, err := freePorts(len(names))
+	addresses, err := ports.Take(len(names))
 	if err != nil {
 		return err
 	}

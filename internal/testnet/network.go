@@ -16,6 +16,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/gateway"
+	"codeberg.org/sourdine/sourdine/internal/ports"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
 )
 
@@ -401,7 +402,7 @@ func (n *Network) close() error {
 	stop(func(p *Process) bool { return slices.Contains(mixes, p.name) })
 	stop(func(p *Process) bool { return p.name != Sink })
 	stop(func(p *Process) bool { return p.name == Sink })
-	returnPorts(slices.Collect(maps.Values(n.real)))
+	ports.Return(slices.Collect(maps.Values(n.real))...)
 	err := errors.Join(errs...)
 	for _, p := range n.processes {
 		if left := p.orphans(); len(left) > 0 {
