@@ -69,6 +69,7 @@ type node struct {
 	docsMu      sync.Mutex
 	raw         map[uint64][]byte      // the same, as they came
 	address     atomic.Pointer[string] // what it publishes
+	published   atomic.Pointer[Published]
 
 	maxPeers int
 }
@@ -106,10 +107,13 @@ func (n *node) said(doing string) {
 	delete(n.troubles.now, doing)
 }
 
-func (t *troubles) all() []string {
+// all returns them without the one of doing so.
+func (t *troubles) all(but string) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Sorted(maps.Values(t.now))
+	now := maps.Clone(t.now)
+	delete(now, but)
+	return slices.Sorted(maps.Values(now))
 }
 
 // clientsAtOnce is how many gateways an entry serves at once.
@@ -153,6 +157,7 @@ func newNode(c *Config, network *directory.Network, s *seal.Sealer, h *Handler, 
 	}
 	n.id = hash.Sum256From(identity.IdentityPublic)
 	n.address.Store(&c.Address)
+	n.published.Store(new(Published))
 	if n.traffic, err = newTraffic(c.State, c.Budget, n.frames.Packet(), n.now); err != nil {
 		log.Warn("a damaged state file", "error", err)
 	}
