@@ -102,6 +102,7 @@ func TestWaits(t *testing.T) {
 		"asks again":           {Published{epoch + 1, 0, 3}, true, 20 * time.Minute, "asks again at 13:00:00 UTC, in 40m0s"},
 		"by most":              {Published{epoch + 1, 2, 3}, true, 20 * time.Minute, "in the network at 13:00:00 UTC, in 40m0s"},
 		"a failed vote":        {Published{epoch + 1, 3, 3}, true, 61 * time.Minute, fmt.Sprintf("the vote for epoch %d did not list it", epoch+1)},
+		"none yet":             {Published{epoch + 1, 3, 3}, false, 60 * time.Minute, "it asks them for one until the next at 14:00:00"},
 		"no consensus at all":  {Published{epoch + 1, 3, 3}, false, 20 * time.Minute, fmt.Sprintf("there is no consensus of epoch %d", epoch)},
 		"there is a consensus": {Published{epoch + 1, 3, 3}, true, 20 * time.Minute, fmt.Sprintf("not in the consensus of epoch %d", epoch)},
 	} {

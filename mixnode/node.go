@@ -67,9 +67,9 @@ type node struct {
 	authorities authorities
 	docs        map[uint64]*directory.View // by epoch; follow's alone
 	docsMu      sync.Mutex
-	raw         map[uint64][]byte      // the same, as they came
-	address     atomic.Pointer[string] // what it publishes
-	published   atomic.Pointer[Published]
+	raw         map[uint64][]byte         // the same, as they came
+	address     atomic.Pointer[string]    // what it publishes
+	published   atomic.Pointer[Published] // nil: nothing yet
 
 	maxPeers int
 }
@@ -157,7 +157,6 @@ func newNode(c *Config, network *directory.Network, s *seal.Sealer, h *Handler, 
 	}
 	n.id = hash.Sum256From(identity.IdentityPublic)
 	n.address.Store(&c.Address)
-	n.published.Store(new(Published))
 	if n.traffic, err = newTraffic(c.State, c.Budget, n.frames.Packet(), n.now); err != nil {
 		log.Warn("a damaged state file", "error", err)
 	}

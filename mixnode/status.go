@@ -105,16 +105,19 @@ func (n *node) report() *Status {
 		From: len(v.from), To: len(v.to), ToNow: int(n.connected.Load()),
 		Received: n.counts.received.Load(), Forwarded: n.counts.forwarded.Load(), Replies: n.counts.replies.Load(),
 		Requests: n.counts.requests.Load(), Answers: n.counts.answers.Load(),
-		Published: *n.published.Load(), Line: n.traffic.line(), Throttled: n.counts.throttled.Load(),
+		Line: n.traffic.line(), Throttled: n.counts.throttled.Load(),
 		Dropped: Dropped{
 			Damaged: n.counts.damaged.Load(), Replayed: n.counts.replayed.Load(), Misrouted: n.counts.misrouted.Load(),
 			Unroutable: n.counts.unroutable.Load(), Limited: n.counts.limited.Load(), Shed: n.counts.shed.Load(),
 			Slow: n.counts.slow.Load(), Stale: n.counts.stale.Load(), Unsynced: n.counts.unsynced.Load(), Broken: n.counts.broken.Load(), Overdue: n.counts.overdue.Load(),
 		},
 	}
+	if p := n.published.Load(); p != nil {
+		st.Published = *p
+	}
 	said := "" // by Waits already
 	if !v.listed && !n.leaves() {
-		st.Waits = waits(st.Published, v.current, n.now(), n.period)
+		st.Waits = waits(st.Published, v.current && v.doc.Epoch == st.Epoch, n.now(), n.period)
 		if st.Published.Epoch > 0 {
 			said = "publishing"
 		}
@@ -152,6 +155,8 @@ func waits(p Published, current bool, now time.Time, period time.Duration) strin
 		text += fmt.Sprintf("%d of %d authorities had admitted this node when the epoch %d began, and more than half must: the others do by `sourdine authority admit` with its .member file. It asks again at %s, and is in the network an epoch after enough of them count with it", p.Took, p.Of, p.Epoch-1, when(next))
 	case p.Epoch > epoch:
 		text += fmt.Sprintf("%d of %d authorities have admitted this node. Unless their vote fails, it is in the network at %s", p.Took, p.Of, when(next))
+	case !current:
+		text += fmt.Sprintf("%d of %d authorities have admitted this node, and it asks them for one until the next at %s", p.Took, p.Of, when(next))
 	default:
 		text += fmt.Sprintf("%d of %d authorities have admitted this node, and the vote for epoch %d did not list it: it failed, or their lists of nodes differ, which `sourdine authority list` shows. The next can at %s", p.Took, p.Of, p.Epoch, when(next))
 	}
