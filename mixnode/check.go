@@ -55,7 +55,7 @@ func Check(ctx context.Context, c *Config, network *directory.Network) ([]Findin
 	}
 	list := []Finding{
 		checkMachineClock(reached, network.Parameters.Epoch), checkReach(reached),
-		checkPort(c, running), checkOwnAddress(c), checkFromOutside(ctx, c, running),
+		checkPort(c, running), CheckAddress(c.Address), checkFromOutside(ctx, c, running),
 		checkDisk(c.State), checkSync(c.State), checkEntropy(), checkForgetting(), checkFiles(c), checkMemory(c),
 	}
 	if running {
@@ -105,37 +105,43 @@ func (c *Config) listens() string {
 }
 
 func checkPort(c *Config, running bool) Finding {
-	f := Finding{About: "port", Grade: Good, Says: c.listens() + " is the node's"}
 	if running {
-		return f
+		return Finding{About: "port", Grade: Good, Says: c.listens() + " is the node's"}
 	}
-	l, err := net.Listen("tcp", c.listens())
+	return CheckPort(c.listens())
+}
+
+// CheckPort says whether a node can listen at an address and port of this machine.
+func CheckPort(listens string) Finding {
+	f := Finding{About: "port"}
+	l, err := net.Listen("tcp", listens)
 	switch {
 	case err == nil:
 		l.Close()
-		f.Says = c.listens() + " is free"
+		f.Grade, f.Says = Good, listens+" is free"
 	case errors.Is(err, syscall.EADDRINUSE):
-		f.Grade, f.Says, f.Do = Bad, c.listens()+" is in use", "end the program that has it (`ss -ltnp` names it), or write another port"
+		f.Grade, f.Says, f.Do = Bad, listens+" is in use", "end the program that has it (`ss -ltnp` names it), or write another port"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		f.Grade, f.Says, f.Do = Bad, c.listens()+" is not this machine's", "behind a router, write this machine's own address as bind = \"…\" and let the router forward the port"
+		f.Grade, f.Says, f.Do = Bad, listens+" is not this machine's", "behind a router, write this machine's own address as bind = \"…\" and let the router forward the port"
 	case errors.Is(err, syscall.EACCES):
-		f.Grade, f.Says, f.Do = Bad, c.listens()+" may not be used by this user", "write a port above 1023"
+		f.Grade, f.Says, f.Do = Bad, listens+" may not be used by this user", "write a port above 1023"
 	default:
 		f.Grade, f.Says, f.Do = Bad, err.Error(), "write another address or port"
 	}
 	return f
 }
 
-func checkOwnAddress(c *Config) Finding {
-	a := netip.MustParseAddrPort(c.Address).Addr() // Config.Check did
-	f := Finding{About: "address", Grade: Good, Says: c.Address + " can be reached from everywhere, by its kind"}
+// CheckAddress says who can reach an IP address with a port, by its kind.
+func CheckAddress(address string) Finding {
+	a := netip.MustParseAddrPort(address).Addr() // directory.CheckAddress took it
+	f := Finding{About: "address", Grade: Good, Says: address + " can be reached from everywhere, by its kind"}
 	switch {
 	case a.IsLoopback():
-		f.Grade, f.Says, f.Do = Weak, c.Address+" is this machine alone", "for more than a rehearsal, write the address at which others reach it"
+		f.Grade, f.Says, f.Do = Weak, address+" is this machine alone", "for more than a rehearsal, write the address at which others reach it"
 	case a.IsUnspecified(), a.IsMulticast(), a.IsLinkLocalUnicast():
-		f.Grade, f.Says, f.Do = Bad, c.Address+" is no address that others can connect to", "write the one at which they reach it"
+		f.Grade, f.Says, f.Do = Bad, address+" is no address that others can connect to", "write the one at which they reach it"
 	case a.IsPrivate(), sharedSpace.Contains(a):
-		f.Grade, f.Says, f.Do = Weak, c.Address+" is of a local network: only others there reach it", "write the router's address on the outside, and this one as bind = \"…\""
+		f.Grade, f.Says, f.Do = Weak, address+" is of a local network: only others there reach it", "write the router's address on the outside, and this one as bind = \"…\""
 	}
 	return f
 }
@@ -257,7 +263,7 @@ func checkMemory(c *Config) Finding {
 func checkRunning(st *Status) []Finding {
 	f := Finding{About: "consensus", Grade: Good, Says: "it lists this node"}
 	if !st.Listed {
-		f.Grade, f.Says, f.Do = Bad, "it does not list this node", "give its .member file to every authority; after more than half admitted it, it takes up to two epochs"
+		f.Grade, f.Says, f.Do = Bad, "it does not list this node", st.Waits
 	}
 	list := []Finding{f}
 	if st.Listed {

@@ -1,6 +1,7 @@
 package mixnode
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -36,13 +37,13 @@ func TestFindings(t *testing.T) {
 		"port in use":         {checkPort(&Config{Address: busy}, false), Bad, "in use"},
 		"its own port":        {checkPort(&Config{Address: busy}, true), Good, "the node's"},
 		"not this machine":    {checkPort(&Config{Address: "192.0.2.1:4242"}, false), Bad, "not this machine's"},
-		"address":             {checkOwnAddress(&Config{Address: "198.51.100.1:4242"}), Good, "everywhere"},
-		"IPv6 address":        {checkOwnAddress(&Config{Address: "[2001:db8::1]:4242"}), Good, "everywhere"},
-		"loopback":            {checkOwnAddress(&Config{Address: "127.0.0.1:4242"}), Weak, "alone"},
-		"private":             {checkOwnAddress(&Config{Address: "192.168.1.5:4242"}), Weak, "local network"},
-		"private IPv6":        {checkOwnAddress(&Config{Address: "[fd00::1]:4242"}), Weak, "local network"},
-		"shared by provider":  {checkOwnAddress(&Config{Address: "100.64.1.1:4242"}), Weak, "local network"},
-		"no address":          {checkOwnAddress(&Config{Address: "0.0.0.0:4242"}), Bad, "no address"},
+		"address":             {CheckAddress("198.51.100.1:4242"), Good, "everywhere"},
+		"IPv6 address":        {CheckAddress("[2001:db8::1]:4242"), Good, "everywhere"},
+		"loopback":            {CheckAddress("127.0.0.1:4242"), Weak, "alone"},
+		"private":             {CheckAddress("192.168.1.5:4242"), Weak, "local network"},
+		"private IPv6":        {CheckAddress("[fd00::1]:4242"), Weak, "local network"},
+		"shared by provider":  {CheckAddress("100.64.1.1:4242"), Weak, "local network"},
+		"no address":          {CheckAddress("0.0.0.0:4242"), Bad, "no address"},
 		"way in":              {checkFromOutside(t.Context(), &Config{Address: busy}, true), Good, "answers"},
 		"no way in":           {checkFromOutside(t.Context(), &Config{Address: closed}, true), Weak, "does not answer"},
 		"way in not tried":    {checkFromOutside(t.Context(), &Config{Address: busy}, false), Weak, "not tried"},
@@ -71,7 +72,7 @@ func TestFindings(t *testing.T) {
 		"nobody comes in": {Status{Role: mix, Listed: true, From: 2, To: 1, ToNow: 1}, "neighbours", Bad},
 		"nobody lets in":  {Status{Role: mix, Listed: true, From: 2, FromNow: 2, To: 1}, "neighbours", Bad},
 		"one is away":     {Status{Role: mix, Listed: true, From: 2, FromNow: 1, To: 1, ToNow: 1}, "neighbours", Weak},
-		"not listed":      {Status{Role: mix}, "consensus", Bad},
+		"not listed":      {Status{Role: mix, Waits: "0 of 3 authorities"}, "consensus", Bad},
 		"in trouble":      {Status{Role: mix, Listed: true, Troubles: []string{"the disk is full"}}, "trouble", Weak},
 	} {
 		found := false
@@ -80,6 +81,33 @@ func TestFindings(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("%s: %+v", name, checkRunning(&test.st))
+		}
+	}
+}
+
+// A node that no consensus lists says what it waits for, and for how long.
+func TestWaits(t *testing.T) {
+	hour := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	epoch := directory.EpochAt(hour, time.Hour)
+	for name, test := range map[string]struct {
+		p       Published
+		current bool
+		at      time.Duration // from the hour
+		want    string
+	}{
+		"just started":         {Published{}, true, 20 * time.Minute, "publishes itself at the authorities at 13:00:00 UTC, in 40m0s"},
+		"started in time":      {Published{}, true, time.Minute, "within 6m15s how many"},
+		"admitted by one":      {Published{epoch + 1, 1, 3}, true, 20 * time.Minute, fmt.Sprintf("epoch %d: 1 of 3 authorities had admitted", epoch)},
+		"by half":              {Published{epoch + 1, 2, 4}, true, 20 * time.Minute, "more than half must"},
+		"asks again":           {Published{epoch + 1, 0, 3}, true, 20 * time.Minute, "asks again at 13:00:00 UTC, in 40m0s"},
+		"by most":              {Published{epoch + 1, 2, 3}, true, 20 * time.Minute, "in the network at 13:00:00 UTC, in 40m0s"},
+		"a failed vote":        {Published{epoch + 1, 3, 3}, true, 61 * time.Minute, fmt.Sprintf("the vote for epoch %d did not list it", epoch+1)},
+		"none yet":             {Published{epoch + 1, 3, 3}, false, 60 * time.Minute, "it asks them for one until the next at 14:00:00"},
+		"no consensus at all":  {Published{epoch + 1, 3, 3}, false, 20 * time.Minute, fmt.Sprintf("there is no consensus of epoch %d", epoch)},
+		"there is a consensus": {Published{epoch + 1, 3, 3}, true, 20 * time.Minute, fmt.Sprintf("not in the consensus of epoch %d", epoch)},
+	} {
+		if got := waits(test.p, test.current, hour.Add(test.at), time.Hour); !strings.Contains(got, test.want) {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
 }

@@ -30,15 +30,11 @@ func tolerance(period time.Duration) time.Duration { return max(period/32, 3*tim
 // askAuthorities opens a connection to every authority, as anybody may, and compares
 // the clocks.
 func askAuthorities(ctx context.Context, n *directory.Network, now func() time.Time) ([]Reach, error) {
-	g, err := n.Parameters.Geometry()
-	if err != nil {
-		return nil, err
-	}
 	_, key, err := kemschemes.ByName(directory.LinkScheme).GenerateKeyPair()
 	if err != nil {
 		return nil, err
 	}
-	frames := link.NewFrames(g)
+	frames := link.NewAuthorityFrames()
 	ask := func(a *directory.Member) (time.Duration, error) {
 		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 		defer cancel()

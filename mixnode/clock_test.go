@@ -42,11 +42,7 @@ func listener(t *testing.T, name string, impostor bool) *directory.Member {
 			t.Fatal(err)
 		}
 	}
-	g, err := p.Geometry()
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, frames := m.ID(), link.NewFrames(g)
+	id, frames := m.ID(), link.NewAuthorityFrames()
 	go func() {
 		for {
 			conn, err := l.Accept()

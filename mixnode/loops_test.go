@@ -125,8 +125,8 @@ func TestLoopAlarms(t *testing.T) {
 	if _, alarms := n.loops.report(); len(alarms) != 0 || strings.Count(log.String(), "is over") != 1 {
 		t.Errorf("alarms %+v, and the log is\n%s", alarms, &log)
 	}
-	if len(n.troubles.all()) != 0 {
-		t.Errorf("troubles: %q", n.troubles.all())
+	if len(n.troubles.all("")) != 0 {
+		t.Errorf("troubles: %q", n.troubles.all(""))
 	}
 }
 

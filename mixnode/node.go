@@ -67,8 +67,9 @@ type node struct {
 	authorities authorities
 	docs        map[uint64]*directory.View // by epoch; follow's alone
 	docsMu      sync.Mutex
-	raw         map[uint64][]byte      // the same, as they came
-	address     atomic.Pointer[string] // what it publishes
+	raw         map[uint64][]byte         // the same, as they came
+	address     atomic.Pointer[string]    // what it publishes
+	published   atomic.Pointer[Published] // nil: nothing yet
 
 	maxPeers int
 }
@@ -106,10 +107,13 @@ func (n *node) said(doing string) {
 	delete(n.troubles.now, doing)
 }
 
-func (t *troubles) all() []string {
+// all returns them without the one of doing so.
+func (t *troubles) all(but string) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Sorted(maps.Values(t.now))
+	now := maps.Clone(t.now)
+	delete(now, but)
+	return slices.Sorted(maps.Values(now))
 }
 
 // clientsAtOnce is how many gateways an entry serves at once.

@@ -8,10 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	kemschemes "github.com/katzenpost/hpqc/kem/schemes"
 	"github.com/katzenpost/katzenpost/authority/voting/client"
+	authconfig "github.com/katzenpost/katzenpost/authority/voting/server/config"
 	"github.com/katzenpost/katzenpost/core/log"
 	"github.com/katzenpost/katzenpost/core/pki"
 	"github.com/katzenpost/katzenpost/loops"
@@ -38,15 +41,16 @@ const fetchTimeout = 2500 * time.Millisecond
 // authorities is how the node talks to the authorities.
 type authorities interface {
 	// post publishes a descriptor for an epoch at all authorities, and again where
-	// it fails, until ctx ends. It is an error unless most of them took it.
-	post(ctx context.Context, epoch uint64, d *pki.MixDescriptor) error
+	// it fails, until ctx ends, and returns how many of them took it.
+	post(ctx context.Context, epoch uint64, d *pki.MixDescriptor) (took int)
 	// fetch returns an epoch's consensus, unchecked.
 	fetch(ctx context.Context, epoch uint64) ([]byte, error)
 }
 
 // voters are the authorities of a network.
 type voters struct {
-	client pki.MixNodeClient
+	client pki.MixNodeClient   // of all, to fetch what they signed
+	each   []pki.MixNodeClient // of one each, because the engine does not tell how many took a descriptor
 	keys   *katzenpost.Keys
 	id     [32]byte
 }
@@ -56,20 +60,43 @@ func newVoters(n *directory.Network, keys *katzenpost.Keys, id [32]byte) (*voter
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(&client.Config{
-		KEMScheme: kemschemes.ByName(directory.LinkScheme), LinkKey: keys.Link, LogBackend: backend,
-		Authorities: katzenpost.Authorities(n), Geo: katzenpost.Geometry(n.Parameters),
-		DialTimeoutSec: 10, HandshakeTimeoutSec: 10,
-	})
-	if err != nil {
+	ask := func(list ...*authconfig.Authority) (pki.MixNodeClient, error) {
+		return client.New(&client.Config{
+			KEMScheme: kemschemes.ByName(directory.LinkScheme), LinkKey: keys.Link, LogBackend: backend,
+			Authorities: list, Geo: katzenpost.Geometry(n.Parameters),
+			DialTimeoutSec: 10, HandshakeTimeoutSec: 10,
+		})
+	}
+	all := katzenpost.Authorities(n)
+	v := &voters{keys: keys, id: id}
+	if v.client, err = ask(all...); err != nil {
 		return nil, err
 	}
-	return &voters{c, keys, id}, nil
+	for _, a := range all {
+		c, err := ask(a)
+		if err != nil {
+			return nil, err
+		}
+		v.each = append(v.each, c)
+	}
+	return v, nil
 }
 
-func (v *voters) post(ctx context.Context, epoch uint64, d *pki.MixDescriptor) error {
+func (v *voters) post(ctx context.Context, epoch uint64, d *pki.MixDescriptor) (took int) {
 	stats := &loops.LoopStats{MixIdentityHash: &v.id, Epoch: epoch}
-	return v.client.Post(ctx, epoch, v.keys.Identity, v.keys.IdentityPublic, d, stats)
+	var (
+		posting sync.WaitGroup
+		count   atomic.Int64
+	)
+	for _, c := range v.each {
+		posting.Go(func() {
+			if c.Post(ctx, epoch, v.keys.Identity, v.keys.IdentityPublic, d, stats) == nil {
+				count.Add(1)
+			}
+		})
+	}
+	posting.Wait()
+	return int(count.Load())
 }
 
 func (v *voters) fetch(ctx context.Context, epoch uint64) ([]byte, error) {
@@ -107,7 +134,7 @@ func (n *node) follow(ctx context.Context) error {
 		}
 		if until := begins.Add(part(n.period, publishUntil)); published <= epoch && n.now().Before(until) {
 			if err := n.publish(ctx, epoch+1, until); err != nil {
-				n.say("publishing", "the authorities did not take this node's descriptor; it tries again", err)
+				n.say("publishing", "not enough authorities took this node's descriptor; it tries again", err)
 			} else {
 				published = epoch + 1
 				n.said("publishing")
@@ -152,13 +179,13 @@ func (n *node) publish(ctx context.Context, epoch uint64, until time.Time) error
 	}
 	ctx, cancel := context.WithTimeout(ctx, until.Sub(n.now()))
 	defer cancel()
-	if n.authorities.post(ctx, epoch, d) != nil {
-		return errNotTaken // the engine's error names addresses
+	p := &Published{Epoch: epoch, Took: n.authorities.post(ctx, epoch, d), Of: len(n.network.Authorities)}
+	n.published.Store(p)
+	if !p.enough() {
+		return fmt.Errorf("taken by %d of %d: is this node admitted there, do they run, and is the clock right?", p.Took, p.Of)
 	}
 	return nil
 }
-
-var errNotTaken = errors.New("not taken by most of them: is this node admitted there, do they run, and is the clock right?")
 
 func (n *node) descriptor(epoch uint64) (*pki.MixDescriptor, error) {
 	identity, err := n.identity.IdentityPublic.MarshalBinary()

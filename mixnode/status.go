@@ -2,6 +2,7 @@ package mixnode
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -19,6 +20,9 @@ type Status struct {
 	Listed    bool     `json:"listed"`    // the consensus lists this node
 	Consensus bool     `json:"consensus"` // there is one for this epoch
 	Troubles  []string `json:"troubles"`  // what is not as it should be, and what to do
+
+	Published Published `json:"published"`       // how the authorities took what this node said of itself
+	Waits     string    `json:"waits,omitempty"` // what a node that is not listed waits for, and about how long
 
 	From     int `json:"from"`     // nodes that send packets to this one, by the consensus
 	FromNow  int `json:"from_now"` // of them connected
@@ -45,6 +49,16 @@ type Status struct {
 
 	Dropped Dropped `json:"dropped"`
 }
+
+// Published is how the authorities took what the node published last.
+type Published struct {
+	Epoch uint64 `json:"epoch"` // that it is for; 0: the node has not published since its start
+	Took  int    `json:"took"`  // authorities that took it, which those do that admitted the node
+	Of    int    `json:"of"`
+}
+
+// enough says whether those that took it can bring the node into a consensus.
+func (p Published) enough() bool { return 2*p.Took > p.Of }
 
 // Line is what the node may take of its line, and takes.
 type Line struct {
@@ -91,13 +105,24 @@ func (n *node) report() *Status {
 		From: len(v.from), To: len(v.to), ToNow: int(n.connected.Load()),
 		Received: n.counts.received.Load(), Forwarded: n.counts.forwarded.Load(), Replies: n.counts.replies.Load(),
 		Requests: n.counts.requests.Load(), Answers: n.counts.answers.Load(),
-		Troubles: n.troubles.all(), Line: n.traffic.line(), Throttled: n.counts.throttled.Load(),
+		Line: n.traffic.line(), Throttled: n.counts.throttled.Load(),
 		Dropped: Dropped{
 			Damaged: n.counts.damaged.Load(), Replayed: n.counts.replayed.Load(), Misrouted: n.counts.misrouted.Load(),
 			Unroutable: n.counts.unroutable.Load(), Limited: n.counts.limited.Load(), Shed: n.counts.shed.Load(),
 			Slow: n.counts.slow.Load(), Stale: n.counts.stale.Load(), Unsynced: n.counts.unsynced.Load(), Broken: n.counts.broken.Load(), Overdue: n.counts.overdue.Load(),
 		},
 	}
+	if p := n.published.Load(); p != nil {
+		st.Published = *p
+	}
+	said := "" // by Waits already
+	if !v.listed && !n.leaves() {
+		st.Waits = waits(st.Published, v.current && v.doc.Epoch == st.Epoch, n.now(), n.period)
+		if st.Published.Epoch > 0 {
+			said = "publishing"
+		}
+	}
+	st.Troubles = n.troubles.all(said)
 	st.Held, st.Ready = n.mixer.load()
 	st.Capacity = n.mixer.size()
 	st.FromNow, st.Gateways = n.conns.count()
@@ -105,8 +130,35 @@ func (n *node) report() *Status {
 	for i := range st.Alarms {
 		st.Troubles = append(st.Troubles, st.Alarms[i].text(st.ToNow+st.FromNow > 0))
 	}
-	if !v.listed {
-		st.Troubles = append(st.Troubles, "the consensus does not list this node: an authority admits it with `sourdine authority admit`, and it is in the network two or three epochs after more than half of them did")
-	}
 	return st
+}
+
+// waits says what a node waits for that no consensus of now lists, though there may
+// be one. It can know only what became of its descriptor, which it publishes at the
+// beginning of each epoch for the next.
+func waits(p Published, current bool, now time.Time, period time.Duration) string {
+	epoch := directory.EpochAt(now, period)
+	next := directory.EpochStart(epoch+1, period)
+	when := func(t time.Time) string {
+		return fmt.Sprintf("%s UTC, in %v", t.UTC().Format(time.TimeOnly), t.Sub(now).Round(time.Second))
+	}
+	text := fmt.Sprintf("not in the consensus of epoch %d: ", epoch)
+	if !current {
+		text = fmt.Sprintf("there is no consensus of epoch %d: ", epoch)
+	}
+	switch {
+	case p.Epoch == 0 && now.Before(next.Add(part(period, publishUntil)-period)):
+		text += "the node publishes itself at the authorities, and says within " + part(period, publishUntil).Round(time.Second).String() + " how many of them have admitted it"
+	case p.Epoch == 0:
+		text += "the node publishes itself at the authorities at " + when(next) + ", and then says how many of them have admitted it"
+	case !p.enough():
+		text += fmt.Sprintf("%d of %d authorities had admitted this node when the epoch %d began, and more than half must: the others do by `sourdine authority admit` with its .member file. It asks again at %s, and is in the network an epoch after enough of them count with it", p.Took, p.Of, p.Epoch-1, when(next))
+	case p.Epoch > epoch:
+		text += fmt.Sprintf("%d of %d authorities have admitted this node. Unless their vote fails, it is in the network at %s", p.Took, p.Of, when(next))
+	case !current:
+		text += fmt.Sprintf("%d of %d authorities have admitted this node, and it asks them for one until the next at %s", p.Took, p.Of, when(next))
+	default:
+		text += fmt.Sprintf("%d of %d authorities have admitted this node, and the vote for epoch %d did not list it: it failed, or their lists of nodes differ, which `sourdine authority list` shows. The next can at %s", p.Took, p.Of, p.Epoch, when(next))
+	}
+	return text
 }

@@ -87,9 +87,6 @@ func (f *memberFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.bind, "bind", "", "`IP:port` to listen on, if it is not the address")
 	f.keys.add(cmd)
 	f.phrase.add(cmd)
-	for _, name := range []string{"name", "operator", "address"} {
-		_ = cmd.MarkFlagRequired(name)
-	}
 }
 
 // create makes the directory, the keys and the public file of a member, lets more
@@ -106,8 +103,8 @@ func (f *memberFlags) create(ctx context.Context, dir, configName, heading strin
 			return "", "", fmt.Errorf("--bind: %w", err)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, configName)); err == nil {
-		return "", "", fmt.Errorf("%s is in use already: choose another directory", dir)
+	if err := checkUnused(dir, configName); err != nil {
+		return "", "", err
 	}
 	sealer, how, err := f.seal(ctx, dir)
 	if err != nil {
@@ -139,6 +136,14 @@ func (f *memberFlags) create(ctx context.Context, dir, configName, heading strin
 	}
 	file := heading + commented(text.String(), comments)
 	return public, how, config.WriteFile(filepath.Join(dir, configName), []byte(file), 0o600)
+}
+
+// checkUnused refuses a directory that is a member's.
+func checkUnused(dir, configName string) error {
+	if _, err := os.Lstat(filepath.Join(dir, configName)); err == nil {
+		return fmt.Errorf("%s is in use already: choose another directory", dir)
+	}
+	return nil
 }
 
 // seal sets up the state directory of a new member in dir.
@@ -196,6 +201,9 @@ nodes with `+"`sourdine authority admit`"+`, and start:
 		},
 	}
 	f.add(cmd)
+	for _, name := range []string{"name", "operator", "address"} {
+		_ = cmd.MarkFlagRequired(name)
+	}
 	cmd.Flags().DurationVar(&p.Epoch, "epoch", p.Epoch, "time between two consensus documents")
 	cmd.Flags().DurationVar(&p.Loop, "loop", p.Loop, "mean time between two packets that a node sends to itself; 0: a slot")
 	cmd.Flags().DurationVar(&p.Slot, "slot", p.Slot, "time between two packets of a gateway")

@@ -242,7 +242,8 @@ func nodeRestoreCommand() *cobra.Command {
 		Use:   "restore BACKUP DIR --keys METHOD",
 		Short: "Make a node's directory of a backup, on the same machine or another",
 		Long: `Make a node's directory of a backup, on the same machine or another, and seal its
-keys there by --keys. The machine that the backup is of must not run the node any
+keys there by --keys. Nothing is written elsewhere: where the configuration named
+other paths for its network file and its state, it names DIR's own. The machine that the backup is of must not run the node any
 more: its mix keys are not in the backup, and two that are one node answer to each
 other's packets.`,
 		Args: cobra.ExactArgs(2),
@@ -252,8 +253,8 @@ other's packets.`,
 				return err
 			}
 			dir := args[1]
-			if _, err := os.Lstat(filepath.Join(dir, nodeFileName)); err == nil {
-				return fmt.Errorf("%s is in use already: choose another directory", dir)
+			if err := checkUnused(dir, nodeFileName); err != nil {
+				return err
 			}
 			b, err := readBackup(cmd.Context(), args[0], &own)
 			if err != nil {
@@ -265,7 +266,7 @@ other's packets.`,
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), `Restored the node in %s.
-%sLook over %s: addresses and paths are the old machine's.
+%sLook over %s: its addresses, and an exit's relay, are the old machine's.
 When the old machine does not run the node any more, and never will, start:
   sourdine node -c %s
 It makes new mix keys; the network has learnt of them after up to three epochs.
@@ -302,13 +303,12 @@ func readBackup(ctx context.Context, path string, f *secretFlags) (backup, error
 // restore makes the directory of a node; how is as in newSource. The
 // configuration is written last: a directory that has one is whole.
 func (b backup) restore(ctx context.Context, dir string, method seal.Method, passphrase *passphraseFlags) (how string, err error) {
-	text, ok := withMethod(b[nodeFileName], method)
-	if !ok {
-		return "", fmt.Errorf("the backup's %s has not one line keys = \"…\"", nodeFileName)
-	}
-	f := new(nodeFile)
-	if err := config.Decode(string(text), f); err != nil {
+	text, f, err := b.configuration(method)
+	if err != nil {
 		return "", fmt.Errorf("the backup's %s: %w", nodeFileName, err)
+	}
+	if err := checkUnused(dir, stateName); err != nil {
+		return "", err // it may be a link to somewhere else
 	}
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
@@ -330,9 +330,6 @@ func (b backup) restore(ctx context.Context, dir string, method seal.Method, pas
 		}
 		signing = ed25519.NewKeyFromSeed(seed)
 		defer clear(signing)
-	}
-	if err := katzenpost.CheckNoKeys(f.State); err != nil {
-		return "", err
 	}
 	s, how, err := createSealer(ctx, method, dir, f.State, passphrase)
 	if err != nil {
@@ -358,4 +355,27 @@ func (b backup) restore(ctx context.Context, dir string, method seal.Method, pas
 		}
 	}
 	return how, config.WriteFile(filepath.Join(dir, nodeFileName), text, 0o600)
+}
+
+// configuration returns the configuration of a node that is restored. Its paths are
+// those that `node init` writes, whatever the backup says: it may have been made where
+// others were right, or by anybody.
+func (b backup) configuration(method seal.Method) (text []byte, f *nodeFile, err error) {
+	text = b[nodeFileName]
+	for _, line := range []struct{ key, value string }{
+		{"keys", string(method)}, {"state", stateName}, {"network", networkFileName},
+	} {
+		var ok bool
+		if text, ok = withValue(text, line.key, line.value); !ok {
+			return nil, nil, fmt.Errorf("it has not one line %s = \"…\"", line.key)
+		}
+	}
+	f = new(nodeFile)
+	if err := config.Decode(string(text), f); err != nil {
+		return nil, nil, err
+	}
+	if f.Keys != string(method) || f.State != stateName || f.Network != networkFileName {
+		return nil, nil, errors.New("its keys, state and network are not each on a line of its own")
+	}
+	return text, f, nil
 }

@@ -105,7 +105,8 @@ func checkPassword(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// ask asks for the secret at the terminal, twice if it is a new one.
+// ask asks for the secret at the terminal; for a new one twice, and again if the two
+// differ.
 func (f *secretFlags) ask(ctx context.Context, isNew bool) ([]byte, error) {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		return nil, fmt.Errorf("there is no terminal to ask for the %s: use --%s-file or --%s-fd", strings.ReplaceAll(f.name, "-", " "), f.name, f.name)
@@ -135,27 +136,36 @@ func (f *secretFlags) ask(ctx context.Context, isNew bool) ([]byte, error) {
 			return nil, errors.New("interrupted")
 		}
 	}
-	prompt := "The " + strings.ReplaceAll(f.name, "-", " ") + ": "
-	if isNew {
-		prompt = "Choose the " + strings.ReplaceAll(f.name, "-", " ") + ": "
-	}
-	first, err := ask(prompt)
-	if err != nil {
-		return nil, err
-	}
-	if isNew {
-		again, err := ask("The same again: ")
-		defer clear(again)
+	name := strings.ReplaceAll(f.name, "-", " ")
+	if !isNew {
+		secret, err := ask("The " + name + ": ")
 		if err != nil {
-			clear(first)
 			return nil, err
 		}
-		if !bytes.Equal(first, again) {
-			clear(first)
-			return nil, errors.New("the two differ: try again")
-		}
+		return checkPassword(secret)
 	}
-	return checkPassword(first)
+	for range tries {
+		first, err := ask("Choose the " + name + ": ")
+		if err != nil {
+			return nil, err
+		}
+		again, err := ask("The same again: ")
+		same := bytes.Equal(first, again)
+		clear(again)
+		if err == nil && same {
+			if first, err = checkPassword(first); err == nil {
+				return first, nil
+			}
+			fmt.Fprintf(os.Stderr, "Not so: %v.\n", err)
+			continue
+		}
+		clear(first)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintln(os.Stderr, "Not so: the two differ.")
+	}
+	return nil, fmt.Errorf("no %s was chosen: begin again", name)
 }
 
 func gatewayInitCommand() *cobra.Command {

@@ -106,7 +106,9 @@ func credentialLine(dir string) string {
 func newSource(ctx context.Context, method seal.Method, dir string, passphrase *passphraseFlags) (source seal.Source, how string, err error) {
 	switch {
 	case method == seal.Passphrase:
-		return passphrase.source(ctx), "", nil
+		// Asked for here, before anything is made.
+		secret, err := passphrase.source(ctx)(true)
+		return func(bool) ([]byte, error) { return secret, nil }, "", err
 	case method == seal.Plain || os.Getenv("CREDENTIALS_DIRECTORY") != "":
 		return nil, "", nil
 	}
@@ -129,6 +131,9 @@ func newSource(ctx context.Context, method seal.Method, dir string, passphrase *
 	cmd.Stderr = &complaint
 	sealed, err := cmd.Output()
 	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	if err == nil {
 		err = config.WriteFile(path, sealed, 0o600)
 	}
 	if err != nil {
@@ -142,9 +147,6 @@ func newSource(ctx context.Context, method seal.Method, dir string, passphrase *
 // createSealer makes a member's state directory in dir and sets its keys up to be
 // sealed; how is as in newSource.
 func createSealer(ctx context.Context, method seal.Method, dir, state string, passphrase *passphraseFlags) (_ *seal.Sealer, how string, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, "", err
-	}
 	source, how, err := newSource(ctx, method, dir, passphrase)
 	if err != nil {
 		return nil, "", err
@@ -227,17 +229,15 @@ Who seals keys because somebody may have read them needs new keys, not this.`,
 	return cmd
 }
 
-// keysLine is the line keys = "…" of a configuration.
-var keysLine = regexp.MustCompile(`(?m)^([ \t]*keys[ \t]*=[ \t]*)("[^"\n]*"|'[^'\n]*')`)
-
-// withMethod returns a configuration's text with another method, all else as it
-// was; ok is false if its line keys = "…" is not plain to see.
-func withMethod(text []byte, method seal.Method) (changed []byte, ok bool) {
-	at := keysLine.FindAllSubmatchIndex(text, 2)
+// withValue returns a configuration's text with another value of a key at its top,
+// all else as it was; ok is false if its line key = "…" is not plain to see.
+func withValue(text []byte, key, value string) (changed []byte, ok bool) {
+	line := regexp.MustCompile(`(?m)^[ \t]*` + key + `[ \t]*=[ \t]*("[^"\n]*"|'[^'\n]*')`)
+	at := line.FindAllSubmatchIndex(text, 2)
 	if len(at) != 1 {
 		return nil, false
 	}
-	return bytes.Join([][]byte{text[:at[0][4]], fmt.Appendf(nil, "%q", method), text[at[0][5]:]}, nil), true
+	return bytes.Join([][]byte{text[:at[0][2]], fmt.Appendf(nil, "%q", value), text[at[0][3]:]}, nil), true
 }
 
 // writeMethod writes how the keys are sealed into a configuration.
@@ -246,7 +246,7 @@ func writeMethod(path string, method seal.Method) error {
 	if err != nil {
 		return err
 	}
-	changed, ok := withMethod(text, method)
+	changed, ok := withValue(text, "keys", string(method))
 	if !ok {
 		return fmt.Errorf("write keys = %q into %s", method, path)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"codeberg.org/sourdine/sourdine/directory"
+	"codeberg.org/sourdine/sourdine/directory/authority"
 	"codeberg.org/sourdine/sourdine/exit"
 	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/config"
@@ -163,10 +164,34 @@ func nodeInitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init DIR",
 		Short: "Make a node's keys, configuration and public file",
-		Args:  cobra.ExactArgs(1),
+		Long: `Make a node's keys, configuration and public file, and a unit for systemd.
+
+What no flag says it asks at the terminal, three questions at most: what the node is
+and in which layer (--role, --layer), where others reach it (--address), and what
+opens its keys (--keys). Without a terminal these flags must be given. The name is
+the directory's unless --name says another.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := args[0]
+			if err := checkUnused(dir, nodeFileName); err != nil {
+				return err
+			}
+			var trusted *directory.Network
+			layers := directory.DefaultParameters().Layers
+			if network != "" {
+				var err error
+				if trusted, err = gateway.TrustedNetwork(network); err != nil {
+					return err
+				}
+				layers = trusted.Parameters.Layers
+			}
 			f.member.Role = directory.Role(role)
+			if err := f.complete(cmd.Context(), dir, layers, from != "" && relay != ""); err != nil {
+				return err
+			}
+			if trusted != nil && f.member.Layer > layers {
+				return fmt.Errorf("--layer %d: the network has %d", f.member.Layer, layers)
+			}
 			c := nodeFile{Config: mixnode.Config{
 				Role: f.member.Role, Name: f.member.Name, Operator: f.member.Operator, Layer: f.member.Layer,
 				Address: f.member.Address, Bind: f.bind, Network: networkFileName, State: stateName, Keys: f.keys.text,
@@ -191,13 +216,6 @@ func nodeInitCommand() *cobra.Command {
 			default:
 				return fmt.Errorf("--role %q is none of mix, entry, exit", role)
 			}
-			var trusted *directory.Network
-			if network != "" {
-				var err error
-				if trusted, err = gateway.TrustedNetwork(network); err != nil {
-					return err
-				}
-			}
 			public, _, err := f.create(cmd.Context(), dir, nodeFileName, "# A Sourdine node. Times are written 90s, 20m, 1h.\n\n", nodeComments, c, func(s *seal.Sealer) error {
 				if c.Exit != nil {
 					office, err := s.Part(exit.Part)
@@ -221,7 +239,7 @@ func nodeInitCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			printNode(cmd.OutOrStdout(), dir, public, unit, &f.member, trusted)
+			printNode(cmd.OutOrStdout(), dir, public, unit, &f, trusted)
 			return nil
 		},
 	}
@@ -232,7 +250,6 @@ func nodeInitCommand() *cobra.Command {
 	cmd.Flags().StringVar(&from, "from", "", "of an exit: the `address` that all its mail comes from")
 	cmd.Flags().StringVar(&relay, "relay", "", "of an exit: the `host:port` of the SMTP server that takes its mail")
 	cmd.Flags().StringVar(&relayTLS, "relay-tls", "starttls", "of an exit: none, starttls or tls")
-	_ = cmd.MarkFlagRequired("role")
 	return cmd
 }
 
@@ -261,21 +278,40 @@ func writeNodeUnit(dir string, f *memberFlags) (string, error) {
 	return path, config.WriteFile(path, []byte(n.Unit()), 0o644)
 }
 
-func printNode(out io.Writer, dir, public, unit string, m *directory.Member, trusted *directory.Network) {
-	fmt.Fprintf(out, "Made the %s %s in %s.\n\n", m.Role, m.Name, dir)
-	if trusted != nil {
-		fmt.Fprintf(out, "It is for the network %s; compare its fingerprint with what the network's people publish:\n  %s\n", trusted.Name, trusted.Fingerprint())
+// printNode says what was made, what its owner does next, and what they then wait for.
+func printNode(out io.Writer, dir, public, unit string, f *memberFlags, trusted *directory.Network) {
+	m, file := &f.member, filepath.Join(dir, nodeFileName)
+	what := string(m.Role)
+	if m.Layer > 0 {
+		what = fmt.Sprintf("%s of layer %d", m.Role, m.Layer)
 	}
-	fmt.Fprintf(out, "Its key, for others to compare in what they are given:\n  %x\n", m.ID())
-	fmt.Fprintf(out, "Give its public file to every authority, who runs `sourdine authority admit` with it:\n  %s\n", public)
-	if trusted == nil {
+	fmt.Fprintf(out, "Made the %s %s, run by %s, in %s.\n\n", what, m.Name, m.Operator, dir)
+	each := "each authority"
+	if trusted != nil {
+		each = fmt.Sprintf("each of the %d authorities", len(trusted.Authorities))
+		fmt.Fprintf(out, "It is for the network %s. Compare its fingerprint with what the network's people publish:\n  %s\n", trusted.Name, trusted.Fingerprint())
+	} else {
 		fmt.Fprintf(out, "Put the signed network file at %s when there is one.\n", filepath.Join(dir, networkFileName))
 	}
-	file := filepath.Join(dir, nodeFileName)
-	fmt.Fprintf(out, `Then start it, by hand or by systemd, and see what is missing and how it fares:
-  sourdine node -c %s
-  sudo cp %s /etc/systemd/system/ && sudo systemctl enable --now %s
-  sourdine node check -c %s
-  sourdine node status -c %s
-`, file, unit, strings.TrimSuffix(filepath.Base(unit), ".service"), file, file)
+	fmt.Fprintf(out, `Send its public file, in which nothing is secret, to %s:
+  %s
+They compare its key with you, and let it in by one command each:
+  key %x
+  sourdine authority admit -c authority.toml %s
+`, each, public, m.ID(), filepath.Base(public))
+	byHand := "sourdine node -c " + file
+	bySystemd := fmt.Sprintf("sudo cp %s /etc/systemd/system/ && sudo systemctl enable --now %s", unit, strings.TrimSuffix(filepath.Base(unit), ".service"))
+	switch seal.Method(f.keys.text) {
+	case seal.Systemd:
+		fmt.Fprintf(out, "Start it meanwhile:\n  %s\n", bySystemd)
+	case seal.Passphrase:
+		fmt.Fprintf(out, "Start it meanwhile; it asks for the passphrase:\n  %s\n", byHand)
+	default:
+		fmt.Fprintf(out, "Start it meanwhile, by systemd or by hand:\n  %s\n  %s\n", bySystemd, byHand)
+	}
+	fmt.Fprintf(out, "See what it waits for, and what is missing on this machine:\n  sourdine node status -c %s\n  sourdine node check -c %s\n", file, file)
+	if trusted != nil {
+		least, most := authority.JoinTime(trusted.Parameters.Epoch)
+		fmt.Fprintf(out, "It is useful %v to %v after more than half of the authorities have let it in.\n", least.Round(time.Second), most.Round(time.Second))
+	}
 }

@@ -49,6 +49,9 @@ func printNodeStatus(out io.Writer, st *mixnode.Status) {
 	default:
 		fmt.Fprintln(out, "NOT USEFUL:")
 	}
+	if st.Waits != "" {
+		fmt.Fprintln(out, "  -", st.Waits)
+	}
 	for _, t := range st.Troubles {
 		fmt.Fprintln(out, "  -", t)
 	}

@@ -55,6 +55,24 @@ func TestTurnsAreSafe(t *testing.T) {
 	}
 }
 
+// Whenever a node is admitted, it joins within the time that is said.
+func TestJoinTime(t *testing.T) {
+	least, most := JoinTime(time.Hour)
+	shortest, longest := most, least
+	for of := 1; of <= 32; of++ {
+		for index := range of {
+			turn := turns{time.Hour, index, of}
+			for at := hour; at.Before(hour.Add(time.Hour)); at = at.Add(15 * time.Second) {
+				took := turn.change(at).Begins.Sub(at)
+				shortest, longest = min(shortest, took), max(longest, took)
+			}
+		}
+	}
+	if shortest < least || longest > most || shortest > least+time.Hour/16 || longest < most-time.Hour/16 {
+		t.Errorf("from %v to %v, said %v to %v", shortest, longest, least, most)
+	}
+}
+
 func TestSafe(t *testing.T) {
 	turn := turns{time.Hour, 0, 3}
 	for minute, want := range map[float64]bool{0: false, 7: false, 38: false, 41: false, 41.25: true, 50: true, 56: true, 56.25: false, 59: false, 60: false, 105: true} {

@@ -44,8 +44,15 @@ type Frames struct {
 }
 
 // NewFrames returns the frames of a geometry.
-func NewFrames(g *sphinx.Geometry) *Frames {
-	p := &Frames{sizes: newSizes(g)}
+func NewFrames(g *sphinx.Geometry) *Frames { return newFrames(newSizes(g)) }
+
+// NewAuthorityFrames returns the frames of a session with an authority. They carry no
+// packet, and an authority pads no command (Katzenpost core/wire/commands,
+// NewPKICommands): they are for who asks only whether it answers, and its clock.
+func NewAuthorityFrames() *Frames { return newFrames(sizes{up: commandHeader, down: commandHeader}) }
+
+func newFrames(z sizes) *Frames {
+	p := &Frames{sizes: z}
 	p.room = max(p.largest(true), p.largest(false))
 	p.free.New = func() any { return p.newFrame(p.room) }
 	return p

@@ -3,14 +3,17 @@ package link
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"reflect"
 	"testing"
 	"time"
 
+	signschemes "github.com/katzenpost/hpqc/sign/schemes"
 	"github.com/katzenpost/katzenpost/core/wire"
 	"github.com/katzenpost/katzenpost/core/wire/commands"
 
+	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
@@ -262,5 +265,33 @@ func TestKatzenpostRefusesAndIsRefused(t *testing.T) {
 				t.Error("Katzenpost is content")
 			}
 		})
+	}
+}
+
+// A session with one of Katzenpost's authorities, which pads nothing, begins too.
+func TestKatzenpostAuthority(t *testing.T) {
+	we, they := two(t)
+	a, b := tcp(t)
+	s, err := wire.NewPKISession(&wire.SessionConfig{
+		KEMScheme: scheme, PKISignatureScheme: signschemes.ByName(directory.SignatureScheme), Geometry: theirGeometry(small2k(t)),
+		Authenticator: they, AdditionalData: they.name, AuthenticationKey: they.key, RandomReader: rand.Reader,
+		HandshakeTimeout: 30 * time.Second,
+	}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	done := make(chan error)
+	go func() { done <- s.Initialize(context.Background(), b) }()
+	ours, err := Initiate(context.Background(), a, we.config(NewAuthorityFrames()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if skew := ours.ClockSkew().Abs(); skew > 2*time.Second {
+		t.Errorf("the same clock is %v off", skew)
 	}
 }
