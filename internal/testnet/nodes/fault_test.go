@@ -1,4 +1,4 @@
-package testnet_test
+package nodes_test
 
 import (
 	"context"
@@ -10,16 +10,17 @@ import (
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
 
 // useful waits until a node says that packets come and go.
 func useful(t *testing.T, ctx context.Context, n *testnet.Network, name string) {
 	t.Helper()
-	before := nodeStatus(t, ctx, n, name).Forwarded
+	before := trial.NodeStatus(t, ctx, n, name).Forwarded
 	if err := n.Wait(ctx, name+" to carry packets", func() (bool, error) {
-		return nodeStatus(t, ctx, n, name).Forwarded > before, nil
+		return trial.NodeStatus(t, ctx, n, name).Forwarded > before, nil
 	}); err != nil {
-		t.Fatalf("%v: %+v", err, nodeStatus(t, ctx, n, name))
+		t.Fatalf("%v: %+v", err, trial.NodeStatus(t, ctx, n, name))
 	}
 }
 
@@ -27,8 +28,8 @@ func useful(t *testing.T, ctx context.Context, n *testnet.Network, name string) 
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	into1, into2 := new(tap.Wire), new(tap.Wire)
-	n := start(t, testnet.Options{Slot: 250 * time.Millisecond, Payload: 4000, Taps: map[string]tap.Tap{"mix1": into1, "mix2": into2}})
-	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+	n := trial.Start(t, testnet.Options{Slot: 250 * time.Millisecond, Payload: 4000, Taps: map[string]tap.Tap{"mix1": into1, "mix2": into2}})
+	ctx, cancel := context.WithTimeout(t.Context(), 4*trial.Patience)
 	defer cancel()
 
 	t.Run("every role killed", func(t *testing.T) {
@@ -47,23 +48,23 @@ func TestFaults(t *testing.T) {
 				t.Errorf("%s is useful again %d epochs later", name, now-epoch)
 			}
 		}
-		submit(t, n, "you@far.example", "after the kills", "x\n")
-		arrival(t, ctx, n, "after the kills")
+		trial.Submit(t, n, "you@far.example", "after the kills", "x\n")
+		trial.Arrival(t, ctx, n, "after the kills")
 	})
 
 	t.Run("garbage", func(t *testing.T) {
 		into2.Garble()
-		submit(t, n, "you@far.example", "garbled", "x\n")
-		before := nodeStatus(t, ctx, n, "mix2")
+		trial.Submit(t, n, "you@far.example", "garbled", "x\n")
+		before := trial.NodeStatus(t, ctx, n, "mix2")
 		if err := n.Wait(ctx, "the neighbour to be let go", func() (bool, error) {
-			return nodeStatus(t, ctx, n, "mix2").FromNow == 0, nil
+			return trial.NodeStatus(t, ctx, n, "mix2").FromNow == 0, nil
 		}); err != nil {
 			t.Fatal(err)
 		}
 		into2.Restore()
-		arrival(t, ctx, n, "garbled")
+		trial.Arrival(t, ctx, n, "garbled")
 		// What is changed on the line ends the line, before anything is unwrapped.
-		if now := nodeStatus(t, ctx, n, "mix2"); now.Dropped.Damaged != before.Dropped.Damaged {
+		if now := trial.NodeStatus(t, ctx, n, "mix2"); now.Dropped.Damaged != before.Dropped.Damaged {
 			t.Errorf("%d packets were damaged", now.Dropped.Damaged-before.Dropped.Damaged)
 		}
 	})
@@ -71,22 +72,22 @@ func TestFaults(t *testing.T) {
 	t.Run("partition", func(t *testing.T) {
 		into1.Cut()
 		into2.Cut()
-		submit(t, n, "you@far.example", "partitioned", "x\n")
+		trial.Submit(t, n, "you@far.example", "partitioned", "x\n")
 		epoch := n.Epoch()
 		if err := n.Wait(ctx, "another epoch", func() (bool, error) { return n.Epoch() > epoch, nil }); err != nil {
 			t.Fatal(err)
 		}
 		into1.Restore()
 		into2.Restore()
-		arrival(t, ctx, n, "partitioned")
+		trial.Arrival(t, ctx, n, "partitioned")
 	})
 
 	t.Run("strangers", func(t *testing.T) {
 		close := crowd(t, n.Address("mix3"), 10_000)
 		defer close()
 		useful(t, ctx, n, "mix3")
-		submit(t, n, "you@far.example", "through a crowd", "x\n")
-		arrival(t, ctx, n, "through a crowd")
+		trial.Submit(t, n, "you@far.example", "through a crowd", "x\n")
+		trial.Arrival(t, ctx, n, "through a crowd")
 	})
 
 	t.Run("changed address", func(t *testing.T) {
@@ -101,25 +102,25 @@ func TestFaults(t *testing.T) {
 		if err := p.Start(); err != nil {
 			t.Fatal(err)
 		}
-		submit(t, n, "you@far.example", "moved", "x\n")
-		arrival(t, ctx, n, "moved")
+		trial.Submit(t, n, "you@far.example", "moved", "x\n")
+		trial.Arrival(t, ctx, n, "moved")
 	})
 
 	t.Run("narrow uplink", func(t *testing.T) {
 		// Four packets in a second and their replies are most of what 1 Mbit/s carries.
 		into2.Narrow(1_000_000 / 8)
 		defer into2.Restore()
-		before := nodeStatus(t, ctx, n, "mix1")
-		submit(t, n, "you@far.example", "narrow", largeText(60_000))
-		arrival(t, ctx, n, "narrow")
-		now := nodeStatus(t, ctx, n, "mix1")
+		before := trial.NodeStatus(t, ctx, n, "mix1")
+		trial.Submit(t, n, "you@far.example", "narrow", trial.LargeText(60_000))
+		trial.Arrival(t, ctx, n, "narrow")
+		now := trial.NodeStatus(t, ctx, n, "mix1")
 		b, a := before.Dropped, now.Dropped
 		if a.Shed != b.Shed || a.Stale != b.Stale || a.Slow != b.Slow || a.Broken != b.Broken {
 			t.Errorf("a slow line lost packets: before %+v, after %+v", b, a)
 		}
 	})
 
-	allOnce(t, ctx, n)
+	trial.AllOnce(t, ctx, n)
 }
 
 // freeAddress is one on which nobody listens.

@@ -1,4 +1,4 @@
-package testnet_test
+package nodes_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
 
 // recorder is what two relays see of a mix between them.
@@ -81,11 +82,11 @@ func TestReplays(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := &recorder{left: map[[32]byte]int{}}
 	into, beyond := &tap.Relay{Pass: r.coming}, &tap.Relay{Pass: r.leaving}
-	n := start(t, testnet.Options{
+	n := trial.Start(t, testnet.Options{
 		Slot: 50 * time.Millisecond, Delay: 300 * time.Millisecond, Payload: 4000,
 		Taps: map[string]tap.Tap{"mix2": into, "mix3": beyond},
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(replayKills)*20*time.Second+2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(replayKills)*20*time.Second+2*trial.Patience)
 	defer cancel()
 	sent := 0
 	again := func(packets [][]byte) {
@@ -103,7 +104,7 @@ func TestReplays(t *testing.T) {
 		}
 	}
 	for kill := range replayKills {
-		submit(t, n, "you@far.example", fmt.Sprintf("replay %d", kill), "x\n")
+		trial.Submit(t, n, "you@far.example", fmt.Sprintf("replay %d", kill), "x\n")
 		flows("packets to leave", 20+rng.IntN(20))
 		again(r.some(rng, 20, 10))
 		time.Sleep(time.Duration(rng.IntN(200)) * time.Millisecond)
@@ -154,11 +155,11 @@ func TestReplays(t *testing.T) {
 	if left < fresh*99/100 {
 		t.Errorf("after the restart %d fresh packets came, and %d left", fresh, left)
 	}
-	if got := nodeStatus(t, ctx, n, "mix2").Dropped.Replayed; got < 100 {
+	if got := trial.NodeStatus(t, ctx, n, "mix2").Dropped.Replayed; got < 100 {
 		t.Errorf("the mix counts %d replays, and was sent 100 since its start", got)
 	}
 	r.mu.Lock()
 	r.closed = false
 	r.mu.Unlock()
-	allOnce(t, ctx, n)
+	trial.AllOnce(t, ctx, n)
 }
