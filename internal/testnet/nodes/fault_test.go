@@ -3,10 +3,14 @@ package nodes_test
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
@@ -120,6 +124,97 @@ func TestFaults(t *testing.T) {
 		}
 	})
 
+	t.Run("full disk at the exit", func(t *testing.T) {
+		office := n.Process(testnet.Exit).Children()[0]
+		old := limitFiles(t, office, 1)
+		fragments := func() uint64 { st := trial.Status(t, n); return st.PacketsSent - st.CoverSent }
+		before := fragments()
+		trial.Submit(t, n, "you@far.example", "no room", "x\n")
+		// The mail's only packet is sent again, because the exit did not say that it has it.
+		if err := n.Wait(ctx, "the mail to be sent again", func() (bool, error) { return fragments() >= before+3, nil }); err != nil {
+			t.Fatal(err)
+		}
+		if copies := trial.Arrivals(t, n)["no room"]; copies != 0 {
+			t.Errorf("%d copies arrived of what the exit could not store", copies)
+		}
+		limitFiles(t, office, old)
+		trial.Arrival(t, ctx, n, "no room")
+	})
+
+	trial.AllOnce(t, ctx, n)
+}
+
+// limitFiles lets a process's files grow no further than so many bytes, as a full disk
+// does, and returns how far they might before.
+func limitFiles(t *testing.T, pid int, size uint64) (before uint64) {
+	t.Helper()
+	var old unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: size, Max: unix.RLIM_INFINITY}, &old); err != nil {
+		t.Fatal(err)
+	}
+	return old.Cur
+}
+
+// A mix of the next layer stands still. What goes to it waits, and the mix before it
+// says so; what goes to its neighbour is not held up. Nothing is lost without being
+// counted, and when it goes on, so does what waited.
+func TestSlowNeighbour(t *testing.T) {
+	t.Parallel()
+	n := trial.Start(t, testnet.Options{Loop: loopEvery, Spares: map[string]int{"mix4": 2}})
+	ctx, cancel := context.WithTimeout(t.Context(), 3*trial.Patience)
+	defer cancel()
+	slow := n.Process("mix4")
+	if err := slow.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"auth1", "auth2", "auth3"} {
+		if _, err := n.Run(ctx, "authority", "admit", "-c", n.Path(name, "authority.toml"), n.Path("mix4", "mix4.member")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.Wait(ctx, "the second mix of a layer", func() (bool, error) {
+		st := trial.NodeStatus(t, ctx, n, "mix4")
+		return st.Received > 10 && st.Forwarded > 10, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	before := trial.NodeStatus(t, ctx, n, "mix1")
+	if err := slow.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		trial.Submit(t, n, "you@far.example", fmt.Sprintf("slow %d", i), "x\n")
+	}
+	if err := n.Wait(ctx, "packets to wait for the slow mix", func() (bool, error) {
+		return trial.NodeStatus(t, ctx, n, "mix1").Ready >= 20, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	waiting := regexp.MustCompile(`([1-9]\d*) only for a slow neighbour`)
+	if text, err := n.Run(ctx, "node", "status", "-c", n.Path("mix1", "node.toml")); err != nil || !waiting.MatchString(text) {
+		t.Errorf("its operator is not told that packets wait for a slow neighbour: %v\n%s", err, text)
+	}
+	other := trial.NodeStatus(t, ctx, n, "mix2").Forwarded
+	if err := n.Wait(ctx, "packets to pass the other mix", func() (bool, error) {
+		return trial.NodeStatus(t, ctx, n, "mix2").Forwarded >= other+50, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := slow.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Wait(ctx, "what waited to go on", func() (bool, error) {
+		return trial.NodeStatus(t, ctx, n, "mix1").Ready < 5, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	// Only what waited for longer than an epoch may be given up, and counts as such.
+	now := trial.NodeStatus(t, ctx, n, "mix1")
+	b, a := before.Dropped, now.Dropped
+	if b.Stale, a.Stale = 0, 0; a != b {
+		t.Errorf("a slow neighbour lost packets: before %+v, after %+v", b, a)
+	}
 	trial.AllOnce(t, ctx, n)
 }
 

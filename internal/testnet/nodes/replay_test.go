@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -73,8 +74,9 @@ func (r *recorder) some(rng *rand.Rand, newest, others int) [][]byte {
 }
 
 // Whoever recorded packets sends them to a mix again: at once, and after the mix was
-// killed at a random instant, when some of them had come and not left. None leaves
-// it twice, and what is fresh leaves it after the restart as before.
+// killed at a random instant, or ended because its disk was full, when some of them
+// had come and not left. None leaves it twice, and what is fresh leaves it after the
+// restart as before.
 func TestReplays(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -103,6 +105,14 @@ func TestReplays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	flows("packets to leave", 20)
+	trial.Submit(t, n, "you@far.example", "full disk", "x\n")
+	fullDisk(t, ctx, n)
+	if err := n.Process("mix2").Start(); err != nil {
+		t.Fatal(err)
+	}
+	flows("packets to leave after a full disk", 1)
+	again(r.some(rng, 40, 10))
 	for kill := range replayKills {
 		trial.Submit(t, n, "you@far.example", fmt.Sprintf("replay %d", kill), "x\n")
 		flows("packets to leave", 20+rng.IntN(20))
@@ -162,4 +172,22 @@ func TestReplays(t *testing.T) {
 	r.closed = false
 	r.mu.Unlock()
 	trial.AllOnce(t, ctx, n)
+}
+
+// fullDisk lets the mix's files grow no further and waits for its end: a packet whose
+// tag is not on disk may not leave, and it says so.
+func fullDisk(t *testing.T, ctx context.Context, n *testnet.Network) {
+	t.Helper()
+	mix := n.Process("mix2")
+	mix.LetEnd()
+	// Its tags outgrow this in seconds, and what it logs about them does not.
+	limitFiles(t, mix.Pid(), uint64(len(mix.Log()))+2000)
+	select {
+	case <-mix.Ended():
+	case <-ctx.Done():
+		t.Fatal("a mix whose disk is full goes on")
+	}
+	if log := mix.Log(); !strings.Contains(log, "writing replay tags") || !strings.Contains(log, "make room") {
+		t.Errorf("it does not say why it ended:\n%s", log)
+	}
 }
