@@ -223,10 +223,7 @@ func TestJoinAndLeave(t *testing.T) {
 }
 
 // One of three authorities is away for three epochs. The others go on without it, and
-// it votes again when it is back. It goes at an epoch's beginning: one that goes between
-// what it commits itself to in a vote and what it reveals takes the others'
-// certificates of that vote with it (Katzenpost authority/voting/server,
-// state.verifyCommits).
+// it votes again when it is back. It goes at an epoch's beginning, when no vote goes on.
 func TestAuthorityAway(t *testing.T) {
 	t.Parallel()
 	n := trial.Start(t, testnet.Options{})
@@ -253,6 +250,56 @@ func TestAuthorityAway(t *testing.T) {
 		if c.signed(epoch, "auth3") {
 			t.Errorf("epoch +%d: signed by an authority that is away", epoch-gone)
 		}
+	}
+	trial.AllOnce(t, ctx, n)
+}
+
+// One of three authorities is killed between its vote, in which it commits itself to a
+// number, and its revealing that number. This costs one consensus: a certificate needs
+// the reveal of each commitment, so that nobody can make one (Katzenpost core/pki,
+// IsDocumentWellFormed). The next vote is the others' alone, and mail does not wait
+// for it.
+func TestAuthorityKilledWhileVoting(t *testing.T) {
+	t.Parallel()
+	n := trial.Start(t, testnet.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 3*trial.Patience)
+	defer cancel()
+	c := watch(t, n)
+	c.until(ctx, c.first+1)
+	// Votes go out after an eighth of an epoch and reveals after a quarter.
+	period := c.network.Parameters.Epoch
+	var voting uint64
+	err := n.Wait(ctx, "the middle of a vote", func() (bool, error) {
+		c.look()
+		voting = n.Epoch()
+		passed := time.Since(directory.EpochStart(voting, period))
+		return passed >= period*3/16 && passed < period*7/32, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Process("auth3").Kill()
+	lost := voting + 1
+	c.until(ctx, lost+1)
+	trial.Arrival(t, ctx, n, fmt.Sprintf("epoch %d", lost))
+	if c.views[lost] != nil {
+		t.Error("the vote did not fail: docs/network.md says it does")
+	}
+	c.until(ctx, lost+4)
+	for epoch := lost + 1; epoch <= lost+3; epoch++ {
+		if c.views[epoch] == nil || c.signed(epoch, "auth3") {
+			t.Errorf("%d epochs after the failed vote's: a consensus %v, signed by the one that is away %v", epoch-lost, c.views[epoch] != nil, c.signed(epoch, "auth3"))
+		}
+	}
+	if err := n.Process("auth3").Start(); err != nil {
+		t.Fatal(err)
+	}
+	err = n.Wait(ctx, "the authority's signature", func() (bool, error) {
+		c.look()
+		return c.signed(n.Epoch(), "auth3"), nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	trial.AllOnce(t, ctx, n)
 }
