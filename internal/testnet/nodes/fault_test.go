@@ -160,7 +160,7 @@ func limitFiles(t *testing.T, pid int, size uint64) (before uint64) {
 // counted, and when it goes on, so does what waited.
 func TestSlowNeighbour(t *testing.T) {
 	t.Parallel()
-	n := trial.Start(t, testnet.Options{Loop: loopEvery, Spares: map[string]int{"mix4": 2}})
+	n := trial.Start(t, testnet.Options{Loop: trial.LoopEvery, Spares: map[string]int{"mix4": 2}})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*trial.Patience)
 	defer cancel()
 	slow := n.Process("mix4")

@@ -1,5 +1,5 @@
-// Package nodes_test is what befalls the nodes of a whole network: faults, attacks,
-// too many packets, sealed keys, and neighbours that are Katzenpost's own.
+// Package nodes_test is what befalls the nodes of a whole network: faults, attacks, too
+// many packets, sealed keys.
 package nodes_test
 
 import (

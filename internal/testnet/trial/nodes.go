@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/mixnode"
@@ -49,4 +50,19 @@ func NodeStatus(t *testing.T, ctx context.Context, n *testnet.Network, name stri
 		t.Fatal(err)
 	}
 	return st
+}
+
+// LoopEvery is how often a node sends a packet to itself, where a test is about that.
+const LoopEvery = 250 * time.Millisecond
+
+// ComeHome waits until some packets that a node sent to itself have come home.
+func ComeHome(t *testing.T, n *testnet.Network, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	defer cancel()
+	if err := n.Wait(ctx, name+"'s loops to come home", func() (bool, error) {
+		return NodeStatus(t, ctx, n, name).Loops.Home >= 5, nil
+	}); err != nil {
+		t.Errorf("%v: %+v", err, NodeStatus(t, t.Context(), n, name).Loops)
+	}
 }

@@ -1,4 +1,4 @@
-package nodes_test
+package mixed_test
 
 import (
 	"bytes"

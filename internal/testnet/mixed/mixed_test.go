@@ -1,4 +1,4 @@
-package nodes_test
+package mixed_test
 
 import (
 	"context"
@@ -35,7 +35,7 @@ func TestStockNodes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			n := trial.Start(t, testnet.Options{Stock: stock, StockBinary: path, Decoys: true, Loop: loopEvery})
+			n := trial.Start(t, testnet.Options{Stock: stock, StockBinary: path, Decoys: true, Loop: trial.LoopEvery})
 			text := trial.LargeText(100_000) // four packets
 			trial.Submit(t, n, "you@far.example", "among strangers", text)
 			if got := trial.Arrival(t, t.Context(), n, "among strangers"); got != text {
@@ -46,7 +46,7 @@ func TestStockNodes(t *testing.T) {
 				if slices.Contains(stock, node) {
 					decoysComeHome(t, n, node)
 				} else {
-					comeHome(t, n, node)
+					trial.ComeHome(t, n, node)
 				}
 			}
 		})
