@@ -279,16 +279,17 @@ func toSend(m *queue.Mail) sender.Parcel {
 // responsible reports whether the exit has taken the mail over.
 func responsible(s mail.State) bool { return s == mail.StateComplete || s == mail.StateDone }
 
-// Request implements sender.Store. A mail whose fragments cannot be read any more is
-// ended. What was read and sent before may be all that the exit needs, so its fate is
-// unknown.
+// Request implements sender.Store. A mail whose fragments cannot be read any more, or
+// fit the network's packets no more, is ended: it is sealed to the exit, so that nobody
+// here can cut it anew. What was read and sent before may be all that the exit needs,
+// so its fate is unknown.
 func (g *Gateway) Request(id mail.ParcelID, index int) (*mail.Request, error) {
 	r, err := g.request(id, index)
 	if err == nil || errors.Is(err, queue.ErrNotFound) {
 		return r, err
 	}
-	g.log.Error("the copy of a mail on this machine is damaged; the mail was ended", "so far", g.damaged.Add(1))
-	results := g.sealResults([]mail.Result{{Reason: "its copy on this machine is damaged: it arrived only if all of it was sent before"}})
+	g.log.Error("the copy of a mail on this machine is damaged, or in pieces for packets of another size; the mail was ended", "so far", g.damaged.Add(1))
+	results := g.sealResults([]mail.Result{{Reason: "its copy on this machine is damaged, or was made for packets of the size that the network had before: it arrived only if all of it was sent before"}})
 	if err := g.queue.Update(id, func(m *queue.Mail) {
 		if !m.Final {
 			m.Final, m.Unknown, m.Results = true, true, results

@@ -135,11 +135,11 @@ func (k *keys) openTags(epoch uint64) error {
 }
 
 // broken is the error of tags that cannot be written any more. Nothing may be
-// promised of them, so the node has to start anew.
+// promised of them, so the node has to start anew, and says what for.
 func (k *keys) broken() error {
 	for _, key := range k.candidates() {
 		if err := key.tags.Err(); err != nil && !errors.Is(err, fs.ErrClosed) {
-			return err
+			return fmt.Errorf("%w: no packet may leave whose tag is not on disk, so the node ends; make room on the disk, or look what ails it, and start the node again", err)
 		}
 	}
 	return nil

@@ -118,27 +118,15 @@ func (n *node) follow(ctx context.Context) error {
 		} else {
 			n.said("keys")
 		}
-		// The consensus first: an authority that is away may hold up the publishing for
-		// as long as descriptors are taken.
+		// Side by side: an authority that is away may hold up either for as long as
+		// descriptors are taken.
+		publishing := n.startPublishing(ctx, epoch, published, begins)
 		n.refresh()
 		n.fetchMissing(ctx, epoch, !now.Before(begins.Add(part(n.period, votedAt))))
 		n.refresh()
-		if n.leaves() {
-			if n.hasLeft(epoch) {
-				return errLeft
-			}
-			n.say("leaving", "this node leaves the network, as you told it to: it ends when no consensus lists it any more", nil)
-			published = epoch + 1
-		} else {
-			n.said("leaving")
-		}
-		if until := begins.Add(part(n.period, publishUntil)); published <= epoch && n.now().Before(until) {
-			if err := n.publish(ctx, epoch+1, until); err != nil {
-				n.say("publishing", "not enough authorities took this node's descriptor; it tries again", err)
-			} else {
-				published = epoch + 1
-				n.said("publishing")
-			}
+		published = publishing()
+		if n.leaves() && n.hasLeft(epoch) {
+			return errLeft
 		}
 		if n.entry != nil {
 			n.entry.sweep()
@@ -171,12 +159,38 @@ func (n *node) untilNext(epoch, published uint64) time.Duration {
 	return max(next.Sub(now), time.Millisecond)
 }
 
-// publish posts the descriptor for an epoch.
-func (n *node) publish(ctx context.Context, epoch uint64, until time.Time) error {
-	d, err := n.descriptor(epoch)
-	if err != nil {
-		return err
+// startPublishing publishes the descriptor for the next epoch beside what its caller
+// does meanwhile, if it is time and was not done yet. What it returns waits for that,
+// and returns the last epoch that is published for.
+func (n *node) startPublishing(ctx context.Context, epoch, published uint64, begins time.Time) (wait func() uint64) {
+	if n.leaves() {
+		n.say("leaving", "this node leaves the network, as you told it to: it ends when no consensus lists it any more", nil)
+		return func() uint64 { return epoch + 1 }
 	}
+	n.said("leaving")
+	until := begins.Add(part(n.period, publishUntil))
+	if published > epoch || !n.now().Before(until) {
+		return func() uint64 { return published }
+	}
+	d, err := n.descriptor(epoch + 1)
+	result := make(chan error, 1)
+	if err != nil {
+		result <- err
+	} else {
+		go func() { result <- n.publish(ctx, epoch+1, d, until) }()
+	}
+	return func() uint64 {
+		if err := <-result; err != nil {
+			n.say("publishing", "not enough authorities took this node's descriptor; it tries again", err)
+			return published
+		}
+		n.said("publishing")
+		return epoch + 1
+	}
+}
+
+// publish posts the descriptor for an epoch.
+func (n *node) publish(ctx context.Context, epoch uint64, d *pki.MixDescriptor, until time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, until.Sub(n.now()))
 	defer cancel()
 	p := &Published{Epoch: epoch, Took: n.authorities.post(ctx, epoch, d), Of: len(n.network.Authorities)}
@@ -225,9 +239,11 @@ func (n *node) descriptor(epoch uint64) (*pki.MixDescriptor, error) {
 }
 
 // fetchMissing fetches the documents that a node needs at an epoch and has not: the
-// current one and, when it is voted, the next.
+// current one and, when it is voted, the next. It ends with the epoch, for the next one
+// begins with what cannot wait.
 func (n *node) fetchMissing(ctx context.Context, epoch uint64, next bool) {
 	wanted := []uint64{epoch}
+	ends := directory.EpochStart(epoch+1, n.period)
 	if next {
 		wanted = append(wanted, epoch+1)
 	}
@@ -235,7 +251,7 @@ func (n *node) fetchMissing(ctx context.Context, epoch uint64, next bool) {
 		if n.docs[e] != nil {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, max(part(n.period, askAgain), fetchTimeout))
+		ctx, cancel := context.WithTimeout(ctx, min(max(part(n.period, askAgain), fetchTimeout), ends.Sub(n.now())))
 		raw, err := n.authorities.fetch(ctx, e)
 		cancel()
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/BurntSushi/toml"
 	"github.com/spf13/cobra"
@@ -48,7 +49,7 @@ func authorityCommand() *cobra.Command {
 	}
 	configFlag(cmd, &path)
 	passphrase.add(cmd)
-	cmd.AddCommand(authorityInitCommand(), authorityAdmitCommand(), authorityListCommand(), authorityRemoveCommand(), keysCommand(func(path string) (*member, error) {
+	cmd.AddCommand(authorityInitCommand(), authorityParametersCommand(), authorityAdmitCommand(), authorityListCommand(), authorityRemoveCommand(), keysCommand(func(path string) (*member, error) {
 		c, err := authority.Load(path)
 		if err != nil {
 			return nil, err
@@ -205,11 +206,77 @@ nodes with `+"`sourdine authority admit`"+`, and start:
 		_ = cmd.MarkFlagRequired(name)
 	}
 	cmd.Flags().DurationVar(&p.Epoch, "epoch", p.Epoch, "time between two consensus documents")
+	parameterFlags(cmd, &p)
+	return cmd
+}
+
+// parameterFlags are for what can change in a network: epochs are counted in their own
+// length.
+func parameterFlags(cmd *cobra.Command, p *directory.Parameters) {
 	cmd.Flags().DurationVar(&p.Loop, "loop", p.Loop, "mean time between two packets that a node sends to itself; 0: a slot")
 	cmd.Flags().DurationVar(&p.Slot, "slot", p.Slot, "time between two packets of a gateway")
 	cmd.Flags().DurationVar(&p.Delay, "delay", p.Delay, "mean delay at each mix")
 	cmd.Flags().IntVar(&p.Layers, "layers", p.Layers, "layers of mixes")
 	cmd.Flags().StringVar(&p.Scheme, "scheme", p.Scheme, "key exchange of the packets")
 	cmd.Flags().IntVar(&p.Payload, "payload", p.Payload, "bytes of user payload in a packet")
+}
+
+func authorityParametersCommand() *cobra.Command {
+	var (
+		path       string
+		passphrase passphraseFlags
+		p          directory.Parameters
+	)
+	cmd := &cobra.Command{
+		Use:   "parameters -c FILE",
+		Short: "Make an authority's public file again, for a network with other parameters",
+		Long: `Make an authority's public file again, for a network with other parameters.
+
+What no flag says stays as the network file has it. All authorities must change the
+same; then the network file is made of their files again, and signed.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := authority.Load(path)
+			if err != nil {
+				return err
+			}
+			n, err := gateway.TrustedNetwork(c.Network)
+			if err != nil {
+				return err
+			}
+			i := slices.IndexFunc(n.Authorities, func(a *directory.Member) bool { return a.Name == c.Name })
+			if i < 0 {
+				return fmt.Errorf("%s lists no authority %s", c.Network, c.Name)
+			}
+			keys, err := authorityKeys(cmd.Context(), path, c, &passphrase)
+			if err != nil {
+				return err
+			}
+			m, changed := *n.Authorities[i], n.Parameters
+			for name, set := range map[string]func(){
+				"loop": func() { changed.Loop = p.Loop }, "slot": func() { changed.Slot = p.Slot }, "delay": func() { changed.Delay = p.Delay },
+				"layers": func() { changed.Layers = p.Layers }, "scheme": func() { changed.Scheme = p.Scheme }, "payload": func() { changed.Payload = p.Payload },
+			} {
+				if cmd.Flags().Changed(name) {
+					set()
+				}
+			}
+			m.Address, m.Parameters = c.Address, &changed
+			m.SetKeys(keys.IdentityPublic, keys.LinkPublic)
+			signed, err := m.Sign(keys.Identity)
+			if err != nil {
+				return err
+			}
+			public := filepath.Join(filepath.Dir(path), c.Name+".member")
+			if err := config.WriteFile(public, signed, 0o644); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "Made %s again. When all authorities have, make the network file of their files and the entries':\n  sourdine network make --name %s -o FILE MEMBER...\n", public, n.Name)
+			return nil
+		},
+	}
+	configFlag(cmd, &path)
+	passphrase.add(cmd)
+	parameterFlags(cmd, &p)
 	return cmd
 }

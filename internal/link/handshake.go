@@ -52,7 +52,7 @@ var (
 	}
 )
 
-// Errors that a caller may decide on. Every error of a session that is neither of
+// Errors that a caller may decide on. Every error of a session that is none of
 // them is the connection's: it closed, or fell silent.
 var (
 	// ErrPeer says that the peer is somebody else.
@@ -60,6 +60,9 @@ var (
 	// ErrProtocol says that the peer does not keep to the protocol, or that
 	// somebody changed what it sent.
 	ErrProtocol = errors.New("this is not the link protocol")
+	// ErrOtherPackets, an ErrProtocol, says that the responder's packets have another
+	// size.
+	ErrOtherPackets = fmt.Errorf("its packets have another size: if the network has changed, get the network file again: %w", ErrProtocol)
 )
 
 // handshake is one side of the four messages.

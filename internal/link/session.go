@@ -145,6 +145,9 @@ func (s *Session) shake(cfg *Config) error {
 		s.skew = h.skew
 		s.tx, s.rx = h.keys()
 		f, c, err := s.receive()
+		if errors.Is(err, ErrProtocol) { // after the keys are proven: it is padded to the responder's packets
+			return ErrOtherPackets
+		}
 		if err != nil {
 			return fmt.Errorf("receiving the responder's word: %w", err)
 		}

@@ -86,6 +86,23 @@ func TestWrongPeer(t *testing.T) {
 	}
 }
 
+// Who connects learns that the other's packets have another size, which is what a
+// network file of before does.
+func TestOtherPackets(t *testing.T) {
+	small, large := NewFrames(small2k(t)), NewFrames(large(t))
+	for name, connect := range transports {
+		for _, frames := range [][2]*Frames{{small, large}, {large, small}} {
+			a, b := connect(t)
+			i, r := two(t)
+			// The responder's last message ends with its first command: it cannot fail.
+			_, _, err, _ := shake(a, b, i.config(frames[0]), r.config(frames[1]))
+			if !errors.Is(err, ErrOtherPackets) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
 // discreet fails if an error tells an address, a name or a key.
 func discreet(t *testing.T, err error, conn net.Conn, parties ...*party) {
 	t.Helper()

@@ -1,7 +1,8 @@
 // Stock is a node of a local test network that is Katzenpost's own (server), as
 // others run it, on the configuration of one of ours. With it a network can be
 // made of nodes of both kinds. An exit's post office is ours: the engine starts it
-// as one of its plugins.
+// as one of its plugins. With decoys, engine.log in the state directory tells of each
+// loop that the node sends, and that it came home (Katzenpost server/internal/decoy).
 package main
 
 import (
@@ -65,7 +66,10 @@ func run(ctx context.Context, path, office string, decoys bool) error {
 	c := stocknode.Config(&f.Config, n)
 	c.Debug.NumSphinxWorkers, c.Debug.NumGatewayWorkers = 1, 1
 	c.Debug.NumServiceWorkers, c.Debug.NumKaetzchenWorkers = 1, 1
-	c.Debug.SendDecoyTraffic = decoys
+	if decoys {
+		c.Debug.SendDecoyTraffic, c.Debug.DecoySlack = true, c.Debug.SendSlack
+		c.Logging.File, c.Logging.Level = filepath.Join(f.State, "engine.log"), "DEBUG"
+	}
 	if f.Role == directory.RoleExit {
 		life, err := lifeSocket(filepath.Join(f.State, "life.sock"))
 		if err != nil {

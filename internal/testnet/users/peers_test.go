@@ -1,6 +1,6 @@
 //go:build peers
 
-package testnet_test
+package users_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
 
 const peerText = "Grüße an alle.\n\nA second line, with a dot:\n.\nand the end.\n"
@@ -97,15 +98,15 @@ func file(t *testing.T, dir, name, text string) string {
 // once, as typed, and nothing but the subject and the random Message-ID tells
 // which of them it was.
 func TestPeers(t *testing.T) {
-	n := start(t, testnet.Options{})
+	n := trial.Start(t, testnet.Options{})
 	for _, p := range peers {
 		t.Run(p.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), trial.Patience)
 			defer cancel()
 			if out, err := p.run(t, ctx, n, t.TempDir()).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			if got := arrival(t, ctx, n, p.name); got != peerText {
+			if got := trial.Arrival(t, ctx, n, p.name); got != peerText {
 				t.Errorf("%q arrived, %q was written", got, peerText)
 			}
 		})
@@ -119,7 +120,7 @@ func TestPeers(t *testing.T) {
 	}
 	var first []byte
 	for _, r := range list {
-		subject, _ := readMail(t, r.Data)
+		subject, _ := trial.ReadMail(t, r.Data)
 		var lines [][]byte
 		for line := range bytes.Lines(r.Data) {
 			if !bytes.HasPrefix(line, []byte("Message-ID: ")) {

@@ -1,4 +1,4 @@
-package testnet_test
+package nodes_test
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
 
 // Members whose keys are sealed come back alone after SIGKILL, carry mail, and have
@@ -20,9 +21,9 @@ import (
 func TestSealed(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	n := start(t, testnet.Options{})
-	submit(t, n, "you@far.example", "before", "text\n")
-	arrival(t, ctx, n, "before")
+	n := trial.Start(t, testnet.Options{})
+	trial.Submit(t, n, "you@far.example", "before", "text\n")
+	trial.Arrival(t, ctx, n, "before")
 	creds, passphrase := n.Path("creds"), n.Path("passphrase")
 	if err := os.Mkdir(creds, 0o700); err != nil {
 		t.Fatal(err)
@@ -48,7 +49,7 @@ func TestSealed(t *testing.T) {
 		if found := holding(t, n.Path(s.member), keys); len(found) == 0 {
 			t.Fatalf("the search finds no plain key of %s", s.member)
 		}
-		reseal := exec.CommandContext(ctx, program, s.kind, "keys", "reseal", "-c", n.Path(s.member, s.config), "--keys", s.method)
+		reseal := exec.CommandContext(ctx, trial.Program, s.kind, "keys", "reseal", "-c", n.Path(s.member, s.config), "--keys", s.method)
 		if s.method == "systemd" {
 			env := []string{"CREDENTIALS_DIRECTORY=" + creds}
 			reseal.Env = append(os.Environ(), env...)
@@ -60,9 +61,9 @@ func TestSealed(t *testing.T) {
 		if out, err := reseal.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		restart(t, ctx, n, s.member)
+		trial.Restart(t, ctx, n, s.member)
 		n.Process(s.member).KillAll()
-		restart(t, ctx, n, s.member)
+		trial.Restart(t, ctx, n, s.member)
 		if found := holding(t, n.Path(s.member), keys); len(found) > 0 {
 			t.Errorf("%s has keys that open in %q", s.member, found)
 		}
@@ -70,8 +71,8 @@ func TestSealed(t *testing.T) {
 			t.Errorf("%s has %d plain keys", s.member, found)
 		}
 	}
-	submit(t, n, "you@far.example", "after", "text\n")
-	arrival(t, ctx, n, "after")
+	trial.Submit(t, n, "you@far.example", "after", "text\n")
+	trial.Arrival(t, ctx, n, "after")
 }
 
 // secrets returns the private keys that lie plain in a member's directory: what its

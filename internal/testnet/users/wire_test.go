@@ -1,4 +1,4 @@
-package testnet_test
+package users_test
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
 
 // What a gateway writes, in bytes: a command is a packet with 6 bytes before it,
@@ -44,7 +44,7 @@ func TestWire(t *testing.T) {
 // half-way to the next slot, or what takes its place.
 func TestWireToStockEntry(t *testing.T) {
 	t.Parallel()
-	path, err := stock()
+	path, err := trial.Stock()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,32 +60,23 @@ func observeWire(t *testing.T, o testnet.Options, look func(what string, slot ti
 	wire := new(tap.Wire)
 	const slot = 200 * time.Millisecond
 	o.Slot, o.GatewayFirst, o.Taps = slot, wireJudgesJitter, map[string]tap.Tap{testnet.Entry: wire}
-	n := start(t, o)
+	n := trial.Start(t, o)
 	observe := func(what string, mails int) {
 		from := len(wire.Chunks())
-		before := status(t, n)
+		before := trial.Status(t, n)
 		for i := range mails {
-			submit(t, n, "you@far.example", fmt.Sprintf("wire %d", i), largeText(i*1000))
+			trial.Submit(t, n, "you@far.example", fmt.Sprintf("wire %d", i), trial.LargeText(i*1000))
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), wireSlots*slot+patience)
+		ctx, cancel := context.WithTimeout(t.Context(), wireSlots*slot+trial.Patience)
 		defer cancel()
-		if err := n.Wait(ctx, "slots "+what, func() (bool, error) { return status(t, n).PacketsSent >= before.PacketsSent+wireSlots, nil }); err != nil {
+		if err := n.Wait(ctx, "slots "+what, func() (bool, error) { return trial.Status(t, n).PacketsSent >= before.PacketsSent+wireSlots, nil }); err != nil {
 			t.Fatal(err)
 		}
-		missed := status(t, n).SlotsMissed - before.SlotsMissed
+		missed := trial.Status(t, n).SlotsMissed - before.SlotsMissed
 		look(what, slot, int(missed), wire.Chunks()[from:])
 	}
 	observe("without mail", 0)
 	observe("with 50 mails", 50)
-}
-
-func status(t *testing.T, n *testnet.Network) *gateway.Status {
-	t.Helper()
-	st, err := n.Status()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return st
 }
 
 // clock is how a line should look.
@@ -174,7 +165,7 @@ func TestRepliesKeepTheirSlots(t *testing.T) {
 	t.Parallel()
 	const slot = 200 * time.Millisecond
 	line, way := new(tap.Wire), new(tap.Wire) // of the gateway; into the first mix, for packets and replies
-	n := start(t, testnet.Options{Slot: slot, Taps: map[string]tap.Tap{testnet.Entry: line, "mix1": way}})
+	n := trial.Start(t, testnet.Options{Slot: slot, Taps: map[string]tap.Tap{testnet.Entry: line, "mix1": way}})
 	for _, phase := range []struct {
 		what           string
 		held, let      time.Duration // of the way
@@ -185,7 +176,7 @@ func TestRepliesKeepTheirSlots(t *testing.T) {
 		{"not at all", time.Minute, 0, 0, 40},
 	} {
 		func() {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), trial.Patience)
 			defer cancel()
 			var holding sync.WaitGroup
 			holding.Go(func() {
@@ -199,14 +190,14 @@ func TestRepliesKeepTheirSlots(t *testing.T) {
 					pause(ctx, phase.let)
 				}
 			})
-			from, answered := len(line.Chunks()), status(t, n).Answered
+			from, answered := len(line.Chunks()), trial.Status(t, n).Answered
 			const slots = 100
 			if err := n.Wait(ctx, "slots", func() (bool, error) {
 				return len(tap.Bursts(line.Chunks()[from:], false, 5*time.Millisecond)) > slots*9/8, nil
 			}); err != nil {
 				t.Fatal(err)
 			}
-			came := int(status(t, n).Answered - answered)
+			came := int(trial.Status(t, n).Answered - answered)
 			cancel()
 			holding.Wait()
 			entrys := clock{slot: slot * 8 / 9, size: answerBytes, inSlot: 1, inAll: 1, unjudged: true}
@@ -223,5 +214,36 @@ func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):
+	}
+}
+
+// A gateway that was suspended sends no burst when it goes on.
+func TestSuspend(t *testing.T) {
+	t.Parallel()
+	wire := new(tap.Wire)
+	n := trial.Start(t, testnet.Options{Taps: map[string]tap.Tap{testnet.Entry: wire}})
+	if err := n.Process(testnet.Gateway).Pause(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * time.Second) // 30 slots
+	from := time.Now()
+	if err := n.Process(testnet.Gateway).Resume(); err != nil {
+		t.Fatal(err)
+	}
+	before := trial.Status(t, n).PacketsSent
+	ctx, cancel := context.WithTimeout(t.Context(), trial.Patience)
+	defer cancel()
+	if err := n.Wait(ctx, "slots after the suspension", func() (bool, error) { return trial.Status(t, n).PacketsSent >= before+20, nil }); err != nil {
+		t.Fatal(err)
+	}
+	bytes := 0
+	for _, c := range wire.Chunks() {
+		if c.Out && c.At.After(from) && c.At.Before(from.Add(time.Second)) {
+			bytes += c.Bytes
+		}
+	}
+	// Ten slots in a second, and what a busy machine moves from one second to the next.
+	if commands := bytes / commandBytes; commands > 13 {
+		t.Errorf("%d commands in the first second, which has ten slots", commands)
 	}
 }

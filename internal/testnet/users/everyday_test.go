@@ -1,4 +1,4 @@
-package testnet_test
+package users_test
 
 import (
 	"context"
@@ -6,15 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/smtp"
 	"net/textproto"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,133 +19,19 @@ import (
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/sink"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
-
-// write makes a plain text mail.
-func write(subject, body string) []byte {
-	return fmt.Appendf(nil, "From: me@home.example\r\nTo: you@far.example\r\nSubject: %s\r\nMessage-ID: <%s@home.example>\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n%s",
-		subject, strings.ReplaceAll(subject, " ", "-"), strings.ReplaceAll(body, "\n", "\r\n"))
-}
-
-// promised are the subjects of the mails that each network's gateway answered with
-// 250.
-var promised struct {
-	sync.Mutex
-	subjects map[*testnet.Network][]string
-}
-
-// submit submits a mail that must be taken.
-func submit(t *testing.T, n *testnet.Network, to, subject, body string) {
-	t.Helper()
-	if err := n.Submit("me@home.example", []string{to}, write(subject, body)); err != nil {
-		t.Fatalf("%q: %v", subject, err)
-	}
-	promised.Lock()
-	defer promised.Unlock()
-	if promised.subjects == nil {
-		promised.subjects = map[*testnet.Network][]string{}
-	}
-	promised.subjects[n] = append(promised.subjects[n], subject)
-}
-
-// allOnce waits until every mail that was answered 250 has arrived, but for those
-// with the subjects in failed, and checks that each did so once and nothing else.
-func allOnce(t *testing.T, ctx context.Context, n *testnet.Network, failed ...string) {
-	t.Helper()
-	promised.Lock()
-	want := map[string]int{}
-	for _, subject := range promised.subjects[n] {
-		want[subject] = 1
-	}
-	promised.Unlock()
-	for _, subject := range failed {
-		delete(want, subject)
-	}
-	if len(want) == 0 {
-		t.Fatal("no mail was answered 250")
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	var missing []string
-	err := n.Wait(ctx, "every mail's arrival", func() (bool, error) {
-		here := arrivals(t, n)
-		missing = nil
-		for subject := range want {
-			if here[subject] == 0 {
-				missing = append(missing, subject)
-			}
-		}
-		return len(missing) == 0, nil
-	})
-	if err != nil {
-		t.Errorf("%v; missing: %q", err, missing)
-	}
-	if here := arrivals(t, n); !maps.Equal(here, want) {
-		t.Errorf("arrived: %v, want %v", here, want)
-	}
-}
-
-// arrival waits until the receiving server has a mail with this subject, and
-// returns its text.
-func arrival(t *testing.T, ctx context.Context, n *testnet.Network, subject string) (body string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	err := n.Wait(ctx, "the arrival of "+subject, func() (bool, error) {
-		list, err := n.Received()
-		for _, r := range list {
-			if s, b := readMail(t, r.Data); s == subject {
-				body = b
-				return true, nil
-			}
-		}
-		return false, err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return body
-}
-
-// state waits until the gateway tells this state of the mail with this subject. A
-// gateway asks at few moments, drawn at random over a mail's life, so this waits
-// longer than a life.
-func state(t *testing.T, ctx context.Context, n *testnet.Network, subject, want string) gateway.Entry {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, everydayExpiry*10*time.Second+patience)
-	defer cancel()
-	var found gateway.Entry
-	err := n.Wait(ctx, subject+" to be "+want, func() (bool, error) {
-		list, err := n.Queue(ctx, true)
-		for _, e := range list {
-			if e.Subject == subject {
-				found = e
-				return e.State == want, nil
-			}
-		}
-		return false, err
-	})
-	if err != nil {
-		t.Fatalf("%v; the gateway says %+v", err, found)
-	}
-	return found
-}
-
-// everydayExpiry is for how many epochs of 10 s a mail lives in a network whose
-// gateway is asked what became of it: long enough to arrive on a busy machine,
-// and short enough to wait for its gateway's last question.
-const everydayExpiry = 9
 
 // One network, and what people do with it on all days.
 func TestEveryday(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	n := start(t, testnet.Options{Expiry: everydayExpiry})
+	n := trial.Start(t, testnet.Options{Expiry: trial.Expiry})
 
 	t.Run("large mail", func(t *testing.T) {
-		text := largeText(300_000)
-		submit(t, n, "you@far.example", "large", text)
-		if got := arrival(t, ctx, n, "large"); got != text {
+		text := trial.LargeText(300_000)
+		trial.Submit(t, n, "you@far.example", "large", text)
+		if got := trial.Arrival(t, ctx, n, "large"); got != text {
 			t.Errorf("%d bytes arrived, %d were written, and they differ", len(got), len(text))
 		}
 	})
@@ -159,12 +42,12 @@ func TestEveryday(t *testing.T) {
 		if err := n.Process(testnet.Sink).Stop(); err != nil {
 			t.Fatal(err)
 		}
-		submit(t, n, "you@far.example", "patience", "x\n")
-		state(t, ctx, n, "patience", "at exit")
+		trial.Submit(t, n, "you@far.example", "patience", "x\n")
+		trial.State(t, ctx, n, "patience", "at exit")
 		if err := n.Process(testnet.Sink).Start(); err != nil {
 			t.Fatal(err)
 		}
-		arrival(t, ctx, n, "patience")
+		trial.Arrival(t, ctx, n, "patience")
 	})
 	t.Run("no such user", func(t *testing.T) {
 		if err := n.SetSink(sink.Refuse); err != nil {
@@ -175,15 +58,15 @@ func TestEveryday(t *testing.T) {
 				t.Fatal(err)
 			}
 		}()
-		submit(t, n, "nobody@far.example", "refused", "x\n")
-		e := state(t, ctx, n, "refused", "failed")
+		trial.Submit(t, n, "nobody@far.example", "refused", "x\n")
+		e := trial.State(t, ctx, n, "refused", "failed")
 		if len(e.Reasons) != 1 || !strings.Contains(e.Reasons[0], "550 5.1.1") {
 			t.Errorf("the reason told is %q", e.Reasons)
 		}
 	})
 	t.Run("repeated submission", func(t *testing.T) {
-		submit(t, n, "you@far.example", "twice", "x\n")
-		submit(t, n, "you@far.example", "twice", "x\n")
+		trial.Submit(t, n, "you@far.example", "twice", "x\n")
+		trial.Submit(t, n, "you@far.example", "twice", "x\n")
 		list, err := n.Queue(ctx, true)
 		if err != nil {
 			t.Fatal(err)
@@ -197,28 +80,19 @@ func TestEveryday(t *testing.T) {
 		if count != 1 {
 			t.Errorf("the same mail is in the queue %d times", count)
 		}
-		arrival(t, ctx, n, "twice")
+		trial.Arrival(t, ctx, n, "twice")
 	})
-	t.Run("all once", func(t *testing.T) { allOnce(t, ctx, n, "refused") })
-}
-
-// largeText is text of about this many bytes, in lines that mail programs write.
-func largeText(size int) string {
-	var b strings.Builder
-	for i := 0; b.Len() < size; i++ {
-		fmt.Fprintf(&b, "%06d Grüße, and the quick brown fox jumps over the lazy dog.\n", i)
-	}
-	return b.String()
+	t.Run("all once", func(t *testing.T) { trial.AllOnce(t, ctx, n, "refused") })
 }
 
 // A mail of 300 kB arrives although every tenth packet is lost on its way.
 func TestLossyEntry(t *testing.T) {
 	t.Parallel()
 	lossy := &tap.Lossy{Drop: tap.Every(10)}
-	n := start(t, testnet.Options{Taps: map[string]tap.Tap{testnet.Entry: lossy}})
-	text := largeText(300_000)
-	submit(t, n, "you@far.example", "lossy", text)
-	if got := arrival(t, t.Context(), n, "lossy"); got != text {
+	n := trial.Start(t, testnet.Options{Taps: map[string]tap.Tap{testnet.Entry: lossy}})
+	text := trial.LargeText(300_000)
+	trial.Submit(t, n, "you@far.example", "lossy", text)
+	if got := trial.Arrival(t, t.Context(), n, "lossy"); got != text {
 		t.Errorf("%d bytes arrived, %d were written, and they differ", len(got), len(text))
 	}
 	if received, dropped := lossy.Counts(); dropped < received/20 {
@@ -231,18 +105,18 @@ func TestLossyEntry(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	n := start(t, testnet.Options{Expiry: 2})
+	n := trial.Start(t, testnet.Options{Expiry: 2})
 	if err := n.Process(testnet.Sink).Stop(); err != nil {
 		t.Fatal(err)
 	}
-	submit(t, n, "you@far.example", "too late", "x\n")
-	state(t, ctx, n, "too late", "expired")
+	trial.Submit(t, n, "you@far.example", "too late", "x\n")
+	trial.State(t, ctx, n, "too late", "expired")
 	if err := n.Process(testnet.Sink).Start(); err != nil {
 		t.Fatal(err)
 	}
 	// A mail that is written now arrives; the old one does not come with it.
-	submit(t, n, "you@far.example", "in time", "x\n")
-	arrival(t, ctx, n, "in time")
+	trial.Submit(t, n, "you@far.example", "in time", "x\n")
+	trial.Arrival(t, ctx, n, "in time")
 	list, err := n.Received()
 	if err != nil || len(list) != 1 {
 		t.Errorf("%d mails arrived, want 1: %v", len(list), err)
@@ -301,7 +175,7 @@ func badInput(t *testing.T, ctx context.Context, n *testnet.Network) {
 		{"wrong password", func(t *testing.T) error { _, err := login(t, n, "wrong"); return err }, 535, ""},
 		{"no login", func(t *testing.T) error { c, _ := login(t, n, ""); return c.Mail("me@home.example") }, 530, ""},
 		{"oversize", func(t *testing.T) error {
-			return n.Submit("me@home.example", []string{"you@far.example"}, write("oversize", largeText(1_200_000)))
+			return n.Submit("me@home.example", []string{"you@far.example"}, trial.Write("oversize", trial.LargeText(1_200_000)))
 		}, 552, "bytes"},
 		{"bare LF", data("Subject: x\r\n\r\na\nb"), 554, ""},
 		{"bare CR", data("Subject: x\r\n\r\na\rb"), 554, ""},
@@ -330,10 +204,10 @@ func badInput(t *testing.T, ctx context.Context, n *testnet.Network) {
 			if !ok || answer.Code != c.code || !strings.Contains(answer.Msg, c.text) || len(answer.Msg) < 15 {
 				t.Errorf("answer %v, want %d with %q", err, c.code, c.text)
 			}
-			submit(t, n, "you@far.example", "after "+c.name, "still here\n")
+			trial.Submit(t, n, "you@far.example", "after "+c.name, "still here\n")
 		})
 	}
-	arrival(t, ctx, n, "after 10,000 recipients")
+	trial.Arrival(t, ctx, n, "after 10,000 recipients")
 }
 
 // fullDisk lets the gateway's files grow no further: what it cannot store it
@@ -349,15 +223,15 @@ func fullDisk(t *testing.T, ctx context.Context, n *testnet.Network) {
 	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &full, &old); err != nil {
 		t.Fatal(err)
 	}
-	err = n.Submit("me@home.example", []string{"you@far.example"}, write("no room", largeText(900_000)))
+	err = n.Submit("me@home.example", []string{"you@far.example"}, trial.Write("no room", trial.LargeText(900_000)))
 	if answer, ok := errors.AsType[*textproto.Error](err); !ok || answer.Code != 452 || !strings.Contains(answer.Msg, "full") {
 		t.Errorf("answer %v, want 452 that says the disk is full", err)
 	}
 	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &old, nil); err != nil {
 		t.Fatal(err)
 	}
-	submit(t, n, "you@far.example", "room again", "x\n")
-	arrival(t, ctx, n, "room again")
+	trial.Submit(t, n, "you@far.example", "room again", "x\n")
+	trial.Arrival(t, ctx, n, "room again")
 }
 
 // secondGateway starts another gateway in the same directory, and one on the
@@ -384,7 +258,3 @@ func secondGateway(t *testing.T, ctx context.Context, n *testnet.Network) {
 		t.Errorf("a second gateway on the same port: %v", err)
 	}
 }
-
-// patience bounds what a test waits for: an epoch and a half at the start, and more
-// on a busy machine.
-const patience = 90 * time.Second

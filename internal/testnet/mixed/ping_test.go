@@ -1,4 +1,4 @@
-package testnet_test
+package mixed_test
 
 import (
 	"bytes"
@@ -21,6 +21,7 @@ import (
 	engine "codeberg.org/sourdine/sourdine/internal/katzenpost"
 	"codeberg.org/sourdine/sourdine/internal/link"
 	"codeberg.org/sourdine/sourdine/internal/testnet"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
 
 // ping crosses a network as a stock client does: a packet and a reply block made by
@@ -28,7 +29,7 @@ import (
 // back.
 func ping(t *testing.T, n *testnet.Network) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), trial.Patience)
 	defer cancel()
 	network, err := gateway.TrustedNetwork(n.Path(testnet.Gateway, "network.toml"))
 	if err != nil {
@@ -46,7 +47,7 @@ func ping(t *testing.T, n *testnet.Network) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := link.Handshake(ctx, socket, id, network.Entries[0], ours, patience)
+	conn, err := link.Handshake(ctx, socket, id, network.Entries[0], ours, trial.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,24 +1,11 @@
 //go:build !long
 
-package testnet_test
-
-import "time"
+package users_test
 
 // How much the tests of whole networks do in a few minutes.
 const (
-	killRounds  = 3
-	replayKills = 20
-	wireSlots   = 100
-
-	// mixingBatches is how many samples of a mix's delays are judged at 1 %, and
-	// mixingFails how many may fail: more do so less than once in ten thousand runs.
-	mixingBatches = 5
-	mixingFails   = 2
-
-	// overloadedMB is the memory of a mix that gets more packets than it holds, and
-	// overloadedFor is for how long.
-	overloadedMB  = 16
-	overloadedFor = 5 * time.Second
+	killRounds = 3
+	wireSlots  = 100
 
 	// wireJudgesJitter says whether slots must keep their times, which a busy
 	// machine cannot promise.

@@ -1,52 +1,37 @@
-package testnet_test
+package nodes_test
 
 import (
 	"context"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
-
-// loopEvery is how often a node sends a packet to itself, where a test is about that.
-const loopEvery = 250 * time.Millisecond
-
-// comeHome waits until some packets that a node sent to itself have come home.
-func comeHome(t *testing.T, n *testnet.Network, name string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := n.Wait(ctx, name+"'s loops to come home", func() (bool, error) {
-		return nodeStatus(t, ctx, n, name).Loops.Home >= 5, nil
-	}); err != nil {
-		t.Errorf("%v: %+v", err, nodeStatus(t, t.Context(), n, name).Loops)
-	}
-}
 
 // Every node's loops come home; and when a mix's packets are dropped, all but those
 // of one sender, or all, each node says so, and that it is over when it is.
 func TestLoops(t *testing.T) {
 	t.Parallel()
 	var dropping atomic.Bool
-	n := start(t, testnet.Options{
-		Loop: loopEvery,
+	n := trial.Start(t, testnet.Options{
+		Loop: trial.LoopEvery,
 		Taps: map[string]tap.Tap{"mix2": &tap.Relay{Pass: func([]byte) bool { return !dropping.Load() }}},
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*trial.Patience)
 	defer cancel()
 	nodes := []string{testnet.Entry, "mix1", "mix2", "mix3", testnet.Exit}
 	for _, name := range nodes {
-		comeHome(t, n, name)
+		trial.ComeHome(t, n, name)
 	}
 	dropping.Store(true)
 	for _, name := range nodes {
 		if err := n.Wait(ctx, name+"'s alarm", func() (bool, error) {
-			return len(nodeStatus(t, ctx, n, name).Alarms) > 0, nil
+			return len(trial.NodeStatus(t, ctx, n, name).Alarms) > 0, nil
 		}); err != nil {
-			t.Fatalf("%v: %+v", err, nodeStatus(t, t.Context(), n, name).Loops)
+			t.Fatalf("%v: %+v", err, trial.NodeStatus(t, t.Context(), n, name).Loops)
 		}
 		text, err := n.Run(ctx, "node", "status", "-c", n.Path(name, "node.toml"))
 		if err != nil {
@@ -60,7 +45,7 @@ func TestLoops(t *testing.T) {
 	dropping.Store(false)
 	for _, name := range nodes {
 		if err := n.Wait(ctx, "the end of "+name+"'s alarm", func() (bool, error) {
-			return len(nodeStatus(t, ctx, n, name).Alarms) == 0, nil
+			return len(trial.NodeStatus(t, ctx, n, name).Alarms) == 0, nil
 		}); err != nil {
 			t.Fatal(err)
 		}

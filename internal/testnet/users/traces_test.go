@@ -1,4 +1,4 @@
-package testnet_test
+package users_test
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"unicode/utf16"
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
 
 // The marked words stand in a subject, a body, and the two halves of an address.
@@ -89,7 +90,7 @@ func traces(data []byte) (found []string) {
 func TestNoTraces(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	n := start(t, testnet.Options{})
+	n := trial.Start(t, testnet.Options{})
 	search := func(when string) {
 		for _, name := range []string{testnet.Gateway, testnet.Exit} {
 			if found := traces([]byte(n.Process(name).Log())); len(found) > 0 {
@@ -117,17 +118,17 @@ func TestNoTraces(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := marked[2] + "@" + marked[3] + ".example"
-	submit(t, n, to, marked[0], "The "+marked[1]+".\n")
+	trial.Submit(t, n, to, marked[0], "The "+marked[1]+".\n")
 	search("while the mail is at the gateway")
 	if err := n.Process("mix2").Start(); err != nil {
 		t.Fatal(err)
 	}
-	state(t, ctx, n, marked[0], "at exit")
+	trial.State(t, ctx, n, marked[0], "at exit")
 	search("while the mail is at the exit")
 	if err := n.Process(testnet.Sink).Start(); err != nil {
 		t.Fatal(err)
 	}
-	arrival(t, ctx, n, marked[0])
+	trial.Arrival(t, ctx, n, marked[0])
 	search("after the mail went")
 
 	// The same search finds the words in the mail, and in every form.

@@ -1,4 +1,4 @@
-package testnet_test
+package users_test
 
 import (
 	"bufio"
@@ -19,6 +19,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
 
 // demo is a running `sourdine demo` whose temporary files lie in a directory of
@@ -41,7 +42,7 @@ func startDemo(t *testing.T, args ...string) *demo {
 	}
 	t.Cleanup(func() { os.RemoveAll(tmp) })
 	d := &demo{t: t, tmp: tmp}
-	d.cmd = exec.CommandContext(t.Context(), program, append([]string{"demo", "--json"}, args...)...)
+	d.cmd = exec.CommandContext(t.Context(), trial.Program, append([]string{"demo", "--json"}, args...)...)
 	d.cmd.Env = append(os.Environ(), "TMPDIR="+d.tmp)
 	d.cmd.Stdout = &d.out
 	problems, err := d.cmd.StderrPipe()
@@ -198,12 +199,12 @@ func TestDemoFails(t *testing.T) {
 // A port that another program takes between choice and use costs a new attempt.
 func TestPortTaken(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*trial.Patience)
 	defer cancel()
 	var taken net.Listener
 	again := false
 	_, err := testnet.Start(ctx, testnet.Options{
-		Binary: program, Dir: t.TempDir(),
+		Binary: trial.Program, Dir: t.TempDir(),
 		Edit: func(process string, config map[string]any) {
 			if process == "mix2" && taken == nil {
 				var err error
@@ -231,10 +232,10 @@ func TestPortTaken(t *testing.T) {
 // An exit whose post office cannot start says why, and ends.
 func TestPostOfficeFails(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), trial.Patience)
 	defer cancel()
 	_, err := testnet.Start(ctx, testnet.Options{
-		Binary: program,
+		Binary: trial.Program,
 		Edit: func(process string, config map[string]any) {
 			if process == testnet.Exit {
 				config["exit"].(map[string]any)["space"] = 1
@@ -255,8 +256,8 @@ func TestPostOfficeFails(t *testing.T) {
 func TestSwitches(t *testing.T) {
 	t.Parallel()
 	entry, relay := new(tap.Wire), new(tap.Wire)
-	n := start(t, testnet.Options{Taps: map[string]tap.Tap{testnet.Entry: entry, testnet.Sink: relay}})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	n := trial.Start(t, testnet.Options{Taps: map[string]tap.Tap{testnet.Entry: entry, testnet.Sink: relay}})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*trial.Patience)
 	defer cancel()
 
 	connected := func(want bool) {
@@ -309,8 +310,8 @@ func TestSwitches(t *testing.T) {
 		}
 	})
 	t.Run("mail after all that", func(t *testing.T) {
-		submit(t, n, "you@far.example", "after all that", "x\n")
-		if got := arrival(t, ctx, n, "after all that"); got != "x\n" {
+		trial.Submit(t, n, "you@far.example", "after all that", "x\n")
+		if got := trial.Arrival(t, ctx, n, "after all that"); got != "x\n" {
 			t.Errorf("%q arrived", got)
 		}
 		chunks := relay.Chunks()

@@ -1,4 +1,4 @@
-package testnet_test
+package nodes_test
 
 import (
 	"context"
@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
 
 // recorder is what two relays see of a mix between them.
@@ -72,8 +74,9 @@ func (r *recorder) some(rng *rand.Rand, newest, others int) [][]byte {
 }
 
 // Whoever recorded packets sends them to a mix again: at once, and after the mix was
-// killed at a random instant, when some of them had come and not left. None leaves
-// it twice, and what is fresh leaves it after the restart as before.
+// killed at a random instant, or ended because its disk was full, when some of them
+// had come and not left. None leaves it twice, and what is fresh leaves it after the
+// restart as before.
 func TestReplays(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -81,11 +84,11 @@ func TestReplays(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := &recorder{left: map[[32]byte]int{}}
 	into, beyond := &tap.Relay{Pass: r.coming}, &tap.Relay{Pass: r.leaving}
-	n := start(t, testnet.Options{
+	n := trial.Start(t, testnet.Options{
 		Slot: 50 * time.Millisecond, Delay: 300 * time.Millisecond, Payload: 4000,
 		Taps: map[string]tap.Tap{"mix2": into, "mix3": beyond},
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(replayKills)*20*time.Second+2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(replayKills)*20*time.Second+2*trial.Patience)
 	defer cancel()
 	sent := 0
 	again := func(packets [][]byte) {
@@ -102,8 +105,16 @@ func TestReplays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	flows("packets to leave", 20)
+	trial.Submit(t, n, "you@far.example", "full disk", "x\n")
+	fullDisk(t, ctx, n)
+	if err := n.Process("mix2").Start(); err != nil {
+		t.Fatal(err)
+	}
+	flows("packets to leave after a full disk", 1)
+	again(r.some(rng, 40, 10))
 	for kill := range replayKills {
-		submit(t, n, "you@far.example", fmt.Sprintf("replay %d", kill), "x\n")
+		trial.Submit(t, n, "you@far.example", fmt.Sprintf("replay %d", kill), "x\n")
 		flows("packets to leave", 20+rng.IntN(20))
 		again(r.some(rng, 20, 10))
 		time.Sleep(time.Duration(rng.IntN(200)) * time.Millisecond)
@@ -154,11 +165,29 @@ func TestReplays(t *testing.T) {
 	if left < fresh*99/100 {
 		t.Errorf("after the restart %d fresh packets came, and %d left", fresh, left)
 	}
-	if got := nodeStatus(t, ctx, n, "mix2").Dropped.Replayed; got < 100 {
+	if got := trial.NodeStatus(t, ctx, n, "mix2").Dropped.Replayed; got < 100 {
 		t.Errorf("the mix counts %d replays, and was sent 100 since its start", got)
 	}
 	r.mu.Lock()
 	r.closed = false
 	r.mu.Unlock()
-	allOnce(t, ctx, n)
+	trial.AllOnce(t, ctx, n)
+}
+
+// fullDisk lets the mix's files grow no further and waits for its end: a packet whose
+// tag is not on disk may not leave, and it says so.
+func fullDisk(t *testing.T, ctx context.Context, n *testnet.Network) {
+	t.Helper()
+	mix := n.Process("mix2")
+	mix.LetEnd()
+	// Its tags outgrow this in seconds, and what it logs about them does not.
+	limitFiles(t, mix.Pid(), uint64(len(mix.Log()))+2000)
+	select {
+	case <-mix.Ended():
+	case <-ctx.Done():
+		t.Fatal("a mix whose disk is full goes on")
+	}
+	if log := mix.Log(); !strings.Contains(log, "writing replay tags") || !strings.Contains(log, "make room") {
+		t.Errorf("it does not say why it ended:\n%s", log)
+	}
 }

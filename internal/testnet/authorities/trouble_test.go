@@ -1,13 +1,12 @@
-package testnet_test
+package authorities_test
 
 import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
-	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
 
 // Two of three authorities are silent for an epoch, so that there is no
@@ -16,8 +15,8 @@ import (
 // they start it anew.
 func TestMissedVote(t *testing.T) {
 	t.Parallel()
-	n := start(t, testnet.Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	n := trial.Start(t, testnet.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*trial.Patience)
 	defer cancel()
 	begins := n.Epoch() + 1
 	if err := n.Wait(ctx, "an epoch's beginning", func() (bool, error) { return n.Epoch() >= begins, nil }); err != nil {
@@ -37,8 +36,8 @@ func TestMissedVote(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	submit(t, n, "you@far.example", "no vote", "x\n")
-	arrival(t, ctx, n, "no vote")
+	trial.Submit(t, n, "you@far.example", "no vote", "x\n")
+	trial.Arrival(t, ctx, n, "no vote")
 	if err := n.Wait(ctx, "an authority to start its engine anew", func() (bool, error) {
 		return strings.Contains(n.Process("auth1").Log()+n.Process("auth2").Log(), "started anew"), nil
 	}); err != nil {
@@ -49,7 +48,7 @@ func TestMissedVote(t *testing.T) {
 // An authority that reaches no other ends when it is asked to.
 func TestLoneAuthority(t *testing.T) {
 	t.Parallel()
-	n := start(t, testnet.Options{})
+	n := trial.Start(t, testnet.Options{})
 	for _, name := range []string{"auth1", "auth2", "auth3"} {
 		if err := n.Process(name).Stop(); err != nil {
 			t.Fatal(err)
@@ -59,7 +58,7 @@ func TestLoneAuthority(t *testing.T) {
 	if err := lone.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), trial.Patience)
 	defer cancel()
 	if err := n.Wait(ctx, "the authority to vote", func() (bool, error) {
 		return strings.Count(lone.Log(), "voting") > 1, nil
@@ -76,14 +75,14 @@ func TestLoneAuthority(t *testing.T) {
 // back.
 func TestNoAuthority(t *testing.T) {
 	t.Parallel()
-	n := start(t, testnet.Options{})
+	n := trial.Start(t, testnet.Options{})
 	authorities := []string{"auth1", "auth2", "auth3"}
 	for _, name := range authorities {
 		if err := n.Process(name).Stop(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*trial.Patience)
 	defer cancel()
 	var reasons []string
 	err := n.Wait(ctx, "the gateway to say that it does not protect", func() (bool, error) {
@@ -105,43 +104,12 @@ func TestNoAuthority(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	submit(t, n, "you@far.example", "authorities back", "x\n")
+	trial.Submit(t, n, "you@far.example", "authorities back", "x\n")
 	if err := n.Wait(ctx, "the gateway to protect again", func() (bool, error) {
 		st, err := n.Status()
 		return err == nil && st.Protected, nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	arrival(t, ctx, n, "authorities back")
-}
-
-// A gateway that was suspended sends no burst when it goes on.
-func TestSuspend(t *testing.T) {
-	t.Parallel()
-	wire := new(tap.Wire)
-	n := start(t, testnet.Options{Taps: map[string]tap.Tap{testnet.Entry: wire}})
-	if err := n.Process(testnet.Gateway).Pause(); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(3 * time.Second) // 30 slots
-	from := time.Now()
-	if err := n.Process(testnet.Gateway).Resume(); err != nil {
-		t.Fatal(err)
-	}
-	before := status(t, n).PacketsSent
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := n.Wait(ctx, "slots after the suspension", func() (bool, error) { return status(t, n).PacketsSent >= before+20, nil }); err != nil {
-		t.Fatal(err)
-	}
-	bytes := 0
-	for _, c := range wire.Chunks() {
-		if c.Out && c.At.After(from) && c.At.Before(from.Add(time.Second)) {
-			bytes += c.Bytes
-		}
-	}
-	// Ten slots in a second, and what a busy machine moves from one second to the next.
-	if commands := bytes / commandBytes; commands > 13 {
-		t.Errorf("%d commands in the first second, which has ten slots", commands)
-	}
+	trial.Arrival(t, ctx, n, "authorities back")
 }

@@ -1,4 +1,4 @@
-package testnet_test
+package nodes_test
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 	"codeberg.org/sourdine/sourdine/mixnode/mixkeys"
 	"codeberg.org/sourdine/sourdine/sphinx"
 )
@@ -41,7 +42,7 @@ func TestMixing(t *testing.T) {
 	var mu sync.Mutex
 	var came []*passing
 	left := map[[32]byte]time.Time{}
-	n := start(t, testnet.Options{
+	n := trial.Start(t, testnet.Options{
 		Epoch: 20 * time.Second, Slot: 40 * time.Millisecond, Delay: mean, Payload: 4000,
 		Taps: map[string]tap.Tap{
 			"mix2": &tap.Relay{Pass: func(packet []byte) bool {
@@ -59,7 +60,7 @@ func TestMixing(t *testing.T) {
 			}},
 		},
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), patience+2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), trial.Patience+2*time.Minute)
 	defer cancel()
 	network, err := gateway.TrustedNetwork(n.Path("mix2", "network.toml"))
 	if err != nil {

@@ -1,8 +1,7 @@
-package testnet_test
+package authorities_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/internal/testnet"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 	"codeberg.org/sourdine/sourdine/mixnode"
 )
 
@@ -74,7 +74,7 @@ func (c *consensuses) until(ctx context.Context, epoch uint64) {
 		c.look()
 		now := c.n.Epoch()
 		if now != written && now < epoch {
-			submit(c.t, c.n, "you@far.example", fmt.Sprintf("epoch %d", now), "x\n")
+			trial.Submit(c.t, c.n, "you@far.example", fmt.Sprintf("epoch %d", now), "x\n")
 			written = now
 		}
 		return now >= epoch, nil
@@ -125,20 +125,6 @@ func authorityRun(t *testing.T, ctx context.Context, n *testnet.Network, name, c
 	return out
 }
 
-// nodeStatus asks a node how it fares.
-func nodeStatus(t *testing.T, ctx context.Context, n *testnet.Network, name string) mixnode.Status {
-	t.Helper()
-	out, err := n.Run(ctx, "node", "status", "--json", "-c", n.Path(name, "node.toml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var st mixnode.Status
-	if err := json.Unmarshal([]byte(out), &st); err != nil {
-		t.Fatal(err)
-	}
-	return st
-}
-
 var authorities = []string{"auth1", "auth2", "auth3"}
 
 // Three mixes join, one of them for a time, and all leave again, one because its
@@ -148,11 +134,11 @@ var authorities = []string{"auth1", "auth2", "auth3"}
 func TestJoinAndLeave(t *testing.T) {
 	t.Parallel()
 	o := testnet.Options{Spares: map[string]int{"mix4": 2, "mix5": 3, "mix6": 1}}
-	if raceEnabled {
+	if trial.Race {
 		o.Epoch = 20 * time.Second // the authorities' commands must fit into half of one
 	}
-	n := start(t, o)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	n := trial.Start(t, o)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*trial.Patience)
 	defer cancel()
 	for _, name := range []string{"mix4", "mix5", "mix6"} {
 		if err := n.Process(name).Start(); err != nil {
@@ -190,7 +176,7 @@ func TestJoinAndLeave(t *testing.T) {
 	err := n.Wait(ctx, "the new mixes to be of use", func() (bool, error) {
 		c.look()
 		useful := func(st mixnode.Status) bool { return st.Listed && st.Received > 0 && st.Forwarded > 0 && st.ToNow > 0 }
-		return useful(nodeStatus(t, ctx, n, "mix4")) && useful(nodeStatus(t, ctx, n, "mix5")), nil
+		return useful(trial.NodeStatus(t, ctx, n, "mix4")) && useful(trial.NodeStatus(t, ctx, n, "mix5")), nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +202,7 @@ func TestJoinAndLeave(t *testing.T) {
 		}
 	}
 	if err := n.Wait(ctx, "mix4 to know that it is out", func() (bool, error) {
-		return !nodeStatus(t, ctx, n, "mix4").Listed, nil
+		return !trial.NodeStatus(t, ctx, n, "mix4").Listed, nil
 	}); err != nil {
 		t.Error(err)
 	}
@@ -233,18 +219,15 @@ func TestJoinAndLeave(t *testing.T) {
 			t.Errorf("%s did not start its engine anew as it should:\n%s", auth, log)
 		}
 	}
-	allOnce(t, ctx, n)
+	trial.AllOnce(t, ctx, n)
 }
 
 // One of three authorities is away for three epochs. The others go on without it, and
-// it votes again when it is back. It goes at an epoch's beginning: one that goes between
-// what it commits itself to in a vote and what it reveals takes the others'
-// certificates of that vote with it (Katzenpost authority/voting/server,
-// state.verifyCommits).
+// it votes again when it is back. It goes at an epoch's beginning, when no vote goes on.
 func TestAuthorityAway(t *testing.T) {
 	t.Parallel()
-	n := start(t, testnet.Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	n := trial.Start(t, testnet.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*trial.Patience)
 	defer cancel()
 	c := watch(t, n)
 	c.until(ctx, c.first+1)
@@ -268,7 +251,61 @@ func TestAuthorityAway(t *testing.T) {
 			t.Errorf("epoch +%d: signed by an authority that is away", epoch-gone)
 		}
 	}
-	allOnce(t, ctx, n)
+	trial.AllOnce(t, ctx, n)
+}
+
+// One of three authorities is killed between its vote, in which it commits itself to a
+// number, and its revealing that number. This costs one consensus: a certificate needs
+// the reveal of each commitment, so that nobody can make one (Katzenpost core/pki,
+// IsDocumentWellFormed). The next vote is the others' alone, and mail does not wait
+// for it.
+func TestAuthorityKilledWhileVoting(t *testing.T) {
+	t.Parallel()
+	var o testnet.Options
+	if trial.Race {
+		o.Epoch = 20 * time.Second // a vote must come in time
+	}
+	n := trial.Start(t, o)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*trial.Patience)
+	defer cancel()
+	c := watch(t, n)
+	c.until(ctx, c.first+1)
+	// Votes go out after an eighth of an epoch and reveals after a quarter.
+	period := c.network.Parameters.Epoch
+	var voting uint64
+	err := n.Wait(ctx, "the middle of a vote", func() (bool, error) {
+		c.look()
+		voting = n.Epoch()
+		passed := time.Since(directory.EpochStart(voting, period))
+		return passed >= period*13/64 && passed < period*15/64, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Process("auth3").Kill()
+	lost := voting + 1
+	c.until(ctx, lost+1)
+	trial.Arrival(t, ctx, n, fmt.Sprintf("epoch %d", lost))
+	if c.views[lost] != nil {
+		t.Error("the vote did not fail: docs/network.md says it does")
+	}
+	c.until(ctx, lost+4)
+	for epoch := lost + 1; epoch <= lost+3; epoch++ {
+		if c.views[epoch] == nil || c.signed(epoch, "auth3") {
+			t.Errorf("%d epochs after the failed vote's: a consensus %v, signed by the one that is away %v", epoch-lost, c.views[epoch] != nil, c.signed(epoch, "auth3"))
+		}
+	}
+	if err := n.Process("auth3").Start(); err != nil {
+		t.Fatal(err)
+	}
+	err = n.Wait(ctx, "the authority's signature", func() (bool, error) {
+		c.look()
+		return c.signed(n.Epoch(), "auth3"), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trial.AllOnce(t, ctx, n)
 }
 
 // Two of three authorities are gone for as long as nodes go on without a consensus.
@@ -276,8 +313,8 @@ func TestAuthorityAway(t *testing.T) {
 // consensus again.
 func TestTwoAuthoritiesAway(t *testing.T) {
 	t.Parallel()
-	n := start(t, testnet.Options{})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	n := trial.Start(t, testnet.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*trial.Patience)
 	defer cancel()
 	c := watch(t, n)
 	away := authorities[1:]
@@ -288,7 +325,7 @@ func TestTwoAuthoritiesAway(t *testing.T) {
 	}
 	// The consensus of the next epoch may have been voted before; then there is none.
 	c.until(ctx, c.first+2)
-	arrival(t, ctx, n, fmt.Sprintf("epoch %d", c.first+1))
+	trial.Arrival(t, ctx, n, fmt.Sprintf("epoch %d", c.first+1))
 	c.until(ctx, c.first+3)
 	if c.views[c.first+2] != nil {
 		t.Error("one authority of three made a consensus")
@@ -298,7 +335,7 @@ func TestTwoAuthoritiesAway(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	submit(t, n, "you@far.example", "without a consensus", "x\n")
+	trial.Submit(t, n, "you@far.example", "without a consensus", "x\n")
 	err := n.Wait(ctx, "a consensus", func() (bool, error) {
 		c.look()
 		return c.views[n.Epoch()] != nil, nil
@@ -306,5 +343,5 @@ func TestTwoAuthoritiesAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allOnce(t, ctx, n)
+	trial.AllOnce(t, ctx, n)
 }

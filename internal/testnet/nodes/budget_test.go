@@ -1,4 +1,4 @@
-package testnet_test
+package nodes_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 	"codeberg.org/sourdine/sourdine/mixnode"
 )
 
@@ -20,7 +21,7 @@ import (
 func TestOverload(t *testing.T) {
 	t.Parallel()
 	beyond := new(tap.Wire)
-	n := start(t, testnet.Options{
+	n := trial.Start(t, testnet.Options{
 		Slot: 20 * time.Millisecond, Delay: 100 * time.Millisecond, Payload: 4000,
 		Taps: map[string]tap.Tap{"mix3": beyond},
 		Edit: func(process string, c map[string]any) {
@@ -29,23 +30,23 @@ func TestOverload(t *testing.T) {
 			}
 		},
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), patience+3*overloadedFor)
+	ctx, cancel := context.WithTimeout(t.Context(), trial.Patience+3*overloadedFor)
 	defer cancel()
-	submit(t, n, "you@far.example", "before the flood", "x\n")
-	arrival(t, ctx, n, "before the flood")
+	trial.Submit(t, n, "you@far.example", "before the flood", "x\n")
+	trial.Arrival(t, ctx, n, "before the flood")
 	idle := resident(t, n, "mix2", "VmRSS")
 
 	beyond.Stall()
 	var full mixnode.Status
 	if err := n.Wait(ctx, "the mix to shed packets", func() (bool, error) {
-		full = nodeStatus(t, ctx, n, "mix2")
+		full = trial.NodeStatus(t, ctx, n, "mix2")
 		return full.Dropped.Shed > 0, nil
 	}); err != nil {
 		t.Fatalf("%v: %+v", err, full)
 	}
-	submit(t, n, "you@far.example", "in the flood", "x\n")
+	trial.Submit(t, n, "you@far.example", "in the flood", "x\n")
 	for end := time.Now().Add(overloadedFor); time.Now().Before(end); time.Sleep(time.Second) {
-		st := nodeStatus(t, ctx, n, "mix2")
+		st := trial.NodeStatus(t, ctx, n, "mix2")
 		if st.Held > st.Capacity {
 			t.Errorf("%d packets are held, and there is room for %d", st.Held, st.Capacity)
 		}
@@ -54,7 +55,7 @@ func TestOverload(t *testing.T) {
 		}
 	}
 	peak, most := resident(t, n, "mix2", "VmHWM"), overloadedMB<<20+mixnode.Overhead
-	shed := nodeStatus(t, ctx, n, "mix2").Dropped.Shed
+	shed := trial.NodeStatus(t, ctx, n, "mix2").Dropped.Shed
 	t.Logf("%d MB with few packets, %d MB at most with %d waiting and %d shed; the budget is %d MB, and %d MB beside it",
 		idle>>20, peak>>20, full.Capacity, shed, overloadedMB, mixnode.Overhead>>20)
 	if peak > most {
@@ -77,13 +78,13 @@ func TestOverload(t *testing.T) {
 
 	beyond.Restore()
 	if err := n.Wait(ctx, "the mix to hold few packets again", func() (bool, error) {
-		return nodeStatus(t, ctx, n, "mix2").Held < full.Capacity/4, nil
+		return trial.NodeStatus(t, ctx, n, "mix2").Held < full.Capacity/4, nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	after := nodeStatus(t, ctx, n, "mix2").Dropped.Shed
-	allOnce(t, ctx, n)
-	if now := nodeStatus(t, ctx, n, "mix2").Dropped.Shed; now != after {
+	after := trial.NodeStatus(t, ctx, n, "mix2").Dropped.Shed
+	trial.AllOnce(t, ctx, n)
+	if now := trial.NodeStatus(t, ctx, n, "mix2").Dropped.Shed; now != after {
 		t.Errorf("%d packets more were shed when there was room again", now-after)
 	}
 }

@@ -1,4 +1,4 @@
-package testnet_test
+package users_test
 
 import (
 	"cmp"
@@ -15,6 +15,7 @@ import (
 	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/sink"
+	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
 
 // Processes are killed at random instants, while at least ten mails are under
@@ -29,9 +30,9 @@ func TestKills(t *testing.T) {
 }
 
 func kills(t *testing.T, rounds int) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rounds)*patience+5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rounds)*trial.Patience+5*time.Minute)
 	defer cancel()
-	n := start(t, testnet.Options{Hold: 4 * time.Second, Expiry: 40})
+	n := trial.Start(t, testnet.Options{Hold: 4 * time.Second, Expiry: 40})
 	if err := n.SetSink(sink.Slow); err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func kills(t *testing.T, rounds int) {
 		spell = 12 * time.Second // bounds how long that instant is waited for: a mail's way takes about as long
 	)
 	written := 0
-	underWay := func() int { return written - len(arrivals(t, n)) }
+	underWay := func() int { return written - len(trial.Arrivals(t, n)) }
 	struck := map[string]int{} // how many mails were in a state when a process was killed
 	for round := range rounds {
 		target := []string{testnet.Gateway, testnet.Exit, "mix1", "mix2", "mix3"}[[]int{0, 1, 2 + rng.IntN(3)}[round%3]]
@@ -54,7 +55,7 @@ func kills(t *testing.T, rounds int) {
 		}
 		for instant := time.Now().Add(time.Duration(rng.Int64N(int64(spell)))); ; {
 			for range under - underWay() {
-				submit(t, n, "you@far.example", fmt.Sprintf("kill %d", written), largeText(rng.IntN(60_000)))
+				trial.Submit(t, n, "you@far.example", fmt.Sprintf("kill %d", written), trial.LargeText(rng.IntN(60_000)))
 				written++
 			}
 			time.Sleep(min(time.Second, max(0, time.Until(instant)))) // some arrive meanwhile
@@ -83,12 +84,12 @@ func kills(t *testing.T, rounds int) {
 			n.Process(target).Kill()
 		}
 		t.Logf("round %d: %s was killed with %d mails not arrived", round+1, victim, underWay())
-		restart(t, ctx, n, target)
+		trial.Restart(t, ctx, n, target)
 	}
 
-	err := n.Wait(ctx, "every mail's arrival", func() (bool, error) { return len(arrivals(t, n)) == written, nil })
+	err := n.Wait(ctx, "every mail's arrival", func() (bool, error) { return len(trial.Arrivals(t, n)) == written, nil })
 	if err != nil {
-		t.Fatalf("%d of %d mails arrived: %v", len(arrivals(t, n)), written, err)
+		t.Fatalf("%d of %d mails arrived: %v", len(trial.Arrivals(t, n)), written, err)
 	}
 	if killsAwaitFates {
 		err = n.Wait(ctx, "every mail's fate to be known", func() (bool, error) {
@@ -109,7 +110,7 @@ func kills(t *testing.T, rounds int) {
 		}
 	}
 	second := 0
-	for _, copies := range arrivals(t, n) {
+	for _, copies := range trial.Arrivals(t, n) {
 		second += copies - 1
 	}
 	window := interrupted(t, n.Process(testnet.Exit).Log())
@@ -148,47 +149,4 @@ func interrupted(t *testing.T, log string) (sum int) {
 		sum += n
 	}
 	return sum
-}
-
-// restart starts a killed process again and waits until the network carries mail.
-func restart(t *testing.T, ctx context.Context, n *testnet.Network, name string) {
-	t.Helper()
-	if err := n.Process(name).Start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Listening(ctx, name); err != nil {
-		t.Fatal(err)
-	}
-	// It has its keys, and the network is whole again when its neighbours have
-	// connected anew.
-	before := uint64(0)
-	if name != testnet.Gateway {
-		st, err := n.Status()
-		if err != nil {
-			t.Fatal(err)
-		}
-		before = st.Answered
-	}
-	err := n.Wait(ctx, "replies after "+name+" was killed", func() (bool, error) {
-		st, err := n.Status()
-		return err == nil && st.Answered > before+20 && !st.Holding, nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// arrivals counts the copies of each mail that arrived, by subject.
-func arrivals(t *testing.T, n *testnet.Network) map[string]int {
-	t.Helper()
-	list, err := n.Received()
-	if err != nil {
-		t.Fatal(err)
-	}
-	copies := map[string]int{}
-	for _, r := range list {
-		subject, _ := readMail(t, r.Data)
-		copies[subject]++
-	}
-	return copies
 }

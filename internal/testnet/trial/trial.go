@@ -1,0 +1,113 @@
+// Package trial is what the tests of whole networks share: it builds the program
+// once for a package's tests, starts networks, submits mails and accounts for each of
+// them. A package of such tests has one theme and little more than
+//
+//	func TestMain(m *testing.M) { trial.Main(m) }
+//
+// Its tests run in parallel. Main lets one package run after the other, so that a
+// machine has no more networks than it can carry.
+//
+// Tests import it, and nothing else does.
+package trial
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"codeberg.org/sourdine/sourdine/internal/testnet"
+)
+
+// Program is the path of the program under test, which Main builds.
+var Program string
+
+// Patience bounds what a test waits for: an epoch and a half at the start, and more
+// on a busy machine.
+const Patience = 90 * time.Second
+
+// networksAtOnce is how many networks run beside each other. They wait more than
+// they compute, unless the race detector slows them.
+func networksAtOnce() string {
+	if Race {
+		return "1"
+	}
+	return strconv.Itoa(2 * runtime.GOMAXPROCS(0))
+}
+
+// Main runs a package's tests, and ends the process.
+func Main(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", networksAtOnce()); err != nil {
+		panic(err)
+	}
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	// The time of -timeout begins with m.Run, so that waiting costs no test its own.
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("sourdine-test-%d.lock", os.Getuid())), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return 0, fmt.Errorf("waiting for another package's tests: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "sourdine-test-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	Program = filepath.Join(dir, "sourdine")
+	args := []string{"build", "-o", Program}
+	if Race {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "codeberg.org/sourdine/sourdine/cmd/sourdine")...)
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return 0, fmt.Errorf("building the program: %w", err)
+	}
+	return m.Run(), nil
+}
+
+// Stock builds the program that is Katzenpost's own node, once.
+var Stock = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(filepath.Dir(Program), "stock")
+	build := exec.Command("go", "build", "-o", path, "codeberg.org/sourdine/sourdine/internal/testnet/stock")
+	build.Stderr = os.Stderr
+	return path, build.Run()
+})
+
+// Start starts a network that ends with the test, and bounds the test's time.
+func Start(t *testing.T, o testnet.Options) *testnet.Network {
+	t.Helper()
+	o.Binary = Program
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	defer cancel()
+	n, err := testnet.Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}

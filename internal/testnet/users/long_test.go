@@ -1,0 +1,21 @@
+//go:build long
+
+package users_test
+
+// How much the tests of whole networks do when there is time.
+const (
+	killRounds = 20
+	wireSlots  = 1010 // 1,000 are judged, and one of them may be late
+
+	// wireJudgesJitter says whether slots must keep their times, which a busy
+	// machine cannot promise.
+	wireJudgesJitter = true
+
+	// killsAwaitFates says whether the gateway's last question about each mail is
+	// waited for.
+	killsAwaitFates = true
+
+	// killsHitAll says whether the kills must have struck mails in every state, and
+	// a delivery at its end.
+	killsHitAll = true
+)
