@@ -9,9 +9,9 @@ const (
 	replayKills = 200
 
 	// mixingBatches is how many samples of a mix's delays are judged at 1 %, and
-	// mixingFails how many may fail: more do so less than once in ten thousand runs.
+	// mixingFails how many may fail: more do so less than once in a million runs.
 	mixingBatches = 20
-	mixingFails   = 3
+	mixingFails   = 5
 
 	// overloadedMB is the memory of a mix that gets more packets than it holds, and
 	// overloadedFor is for how long.

@@ -9,9 +9,9 @@ const (
 	replayKills = 20
 
 	// mixingBatches is how many samples of a mix's delays are judged at 1 %, and
-	// mixingFails how many may fail: more do so less than once in ten thousand runs.
+	// mixingFails how many may fail: more do so less than once in a million runs.
 	mixingBatches = 5
-	mixingFails   = 2
+	mixingFails   = 3
 
 	// overloadedMB is the memory of a mix that gets more packets than it holds, and
 	// overloadedFor is for how long.

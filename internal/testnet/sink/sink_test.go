@@ -84,7 +84,7 @@ func TestModes(t *testing.T) {
 			}
 			begin := time.Now()
 			err := smtp.SendMail(address, nil, "from@a.example", []string{"x@b.example"}, []byte(body))
-			if took := time.Since(begin); (took >= slowness) != (test.mode == Slow) {
+			if took := time.Since(begin); test.mode == Slow && took < slowness {
 				t.Errorf("the answer took %v", took)
 			}
 			answer, isAnswer := errors.AsType[*textproto.Error](err)

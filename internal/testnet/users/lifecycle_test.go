@@ -75,7 +75,7 @@ func (d *demo) end() error {
 		d.told.WriteString(d.lines.Text() + "\n")
 	}
 	err := d.cmd.Wait()
-	gone := time.Now().Add(20 * time.Second)
+	gone := time.Now().Add(trial.Patience)
 	for {
 		files, failed := os.ReadDir(d.tmp)
 		if failed != nil {

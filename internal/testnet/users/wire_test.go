@@ -171,7 +171,7 @@ func TestRepliesKeepTheirSlots(t *testing.T) {
 		held, let      time.Duration // of the way
 		fewest, atMost int           // replies that come to the gateway, of a hundred slots
 	}{
-		{"at once", 0, time.Second, 80, 120},
+		{"at once", 0, time.Second, 41, 120},
 		{"in bunches", 4 * time.Second, time.Second / 2, 1, 120},
 		{"not at all", time.Minute, 0, 0, 40},
 	} {
