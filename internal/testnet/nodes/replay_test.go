@@ -163,7 +163,7 @@ func TestReplays(t *testing.T) {
 		t.Errorf("only %d packets were sent again", sent)
 	}
 	if left < fresh*99/100 {
-		t.Errorf("after the restart %d fresh packets came, and %d left", fresh, left)
+		t.Errorf("after the restart %d fresh packets came, and %d left: %+v", fresh, left, trial.NodeStatus(t, ctx, n, "mix2"))
 	}
 	if got := trial.NodeStatus(t, ctx, n, "mix2").Dropped.Replayed; got < 100 {
 		t.Errorf("the mix counts %d replays, and was sent 100 since its start", got)
