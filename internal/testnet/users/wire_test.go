@@ -61,7 +61,7 @@ func observeWire(t *testing.T, o testnet.Options, look func(what string, slot ti
 	const slot = 200 * time.Millisecond
 	o.Slot, o.GatewayFirst, o.Taps = slot, wireJudgesJitter, map[string]tap.Tap{testnet.Entry: wire}
 	n := trial.Start(t, o)
-	observe := func(what string, mails int) {
+	record := func(what string, mails int) (chunks []tap.Chunk, missed int) {
 		from := len(wire.Chunks())
 		before := trial.Status(t, n)
 		for i := range mails {
@@ -72,8 +72,16 @@ func observeWire(t *testing.T, o testnet.Options, look func(what string, slot ti
 		if err := n.Wait(ctx, "slots "+what, func() (bool, error) { return trial.Status(t, n).PacketsSent >= before.PacketsSent+wireSlots, nil }); err != nil {
 			t.Fatal(err)
 		}
-		missed := trial.Status(t, n).SlotsMissed - before.SlotsMissed
-		look(what, slot, int(missed), wire.Chunks()[from:])
+		return wire.Chunks()[from:], int(trial.Status(t, n).SlotsMissed - before.SlotsMissed)
+	}
+	observe := func(what string, mails int) {
+		chunks, missed := record(what, mails)
+		// A stock entry ends a line now and then. What is to be seen is a line that stands.
+		for try := 1; len(o.Stock) > 0 && try < 3 && chunks[0].Conn != chunks[len(chunks)-1].Conn; try++ {
+			t.Logf("%s: the stock entry's line broke: once more", what)
+			chunks, missed = record(what, mails)
+		}
+		look(what, slot, missed, chunks)
 	}
 	observe("without mail", 0)
 	observe("with 50 mails", 50)
