@@ -105,7 +105,7 @@ func (n *node) follow(ctx context.Context) error {
 		} else {
 			n.said("leaving")
 		}
-		if until := begins.Add(part(n.period, publishUntil)); published <= epoch && n.now().Before(until) {
+		if until := begins.Add(part(n.period, publishUntil)); published <= epoch && n.now().Before(until) && n.hasAddress(ctx) {
 			if err := n.publish(ctx, epoch+1, until); err != nil {
 				n.say("publishing", "the authorities did not take this node's descriptor; it tries again", err)
 			} else {
@@ -116,8 +116,11 @@ func (n *node) follow(ctx context.Context) error {
 		if n.entry != nil {
 			n.entry.sweep()
 		}
-		if !sleep(ctx, n.untilNext(epoch, published)) {
+		select {
+		case <-ctx.Done():
 			return nil
+		case <-time.After(n.untilNext(epoch, published)):
+		case <-n.moved:
 		}
 	}
 }

@@ -73,7 +73,8 @@ type Router struct {
 	opened       protocol // that has the port; nil: none has
 
 	pmpPort, ssdpPort uint16
-	group             netip.Addr // that UPnP's devices listen to
+	group             netip.Addr    // that UPnP's devices listen to
+	wait              time.Duration // for their answers
 }
 
 // New returns the router at an IPv4 address, or the one of the default route if it
@@ -82,7 +83,7 @@ type Router struct {
 func New(address netip.Addr, inner, outer uint16) *Router {
 	return &Router{
 		address: address, inner: inner, outer: outer,
-		pmpPort: 5351, ssdpPort: 1900, group: netip.AddrFrom4([4]byte{239, 255, 255, 250}),
+		pmpPort: 5351, ssdpPort: 1900, group: netip.AddrFrom4([4]byte{239, 255, 255, 250}), wait: searchWait,
 	}
 }
 

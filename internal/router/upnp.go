@@ -93,7 +93,7 @@ func (r *Router) search(ctx context.Context, self, router netip.Addr) (*url.URL,
 				_, _ = conn.WriteToUDPAddrPort([]byte(question), netip.AddrPortFrom(to, r.ssdpPort))
 			}
 		}
-		if err := conn.SetReadDeadline(time.Now().Add(searchWait)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(r.wait)); err != nil {
 			return nil, ErrSilent
 		}
 		for {
