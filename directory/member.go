@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 	"github.com/katzenpost/hpqc/hash"
@@ -34,7 +35,7 @@ type Member struct {
 	Role       Role        `toml:"role"`
 	Name       string      `toml:"name"`
 	Operator   string      `toml:"operator"`
-	Address    string      `toml:"address"`              // IP and port where others reach it
+	Address    string      `toml:"address"`              // IP and port where others reach it; of a mix or an exit perhaps the port alone
 	Layer      int         `toml:"layer,omitzero"`       // of a mix: 1 is next to the entries
 	Parameters *Parameters `toml:"parameters,omitempty"` // of an authority: what it votes for
 	Identity   string      `toml:"identity"`             // public key in PEM
@@ -139,7 +140,11 @@ func (m *Member) Check() error {
 	if err := CheckName(m.Operator); err != nil {
 		return fmt.Errorf("operator: %w", err)
 	}
-	if err := CheckAddress(m.Address); err != nil {
+	check := CheckAddress
+	if m.Role == RoleMix || m.Role == RoleExit { // others know them by their descriptors
+		check = CheckPort
+	}
+	if err := check(m.Address); err != nil {
 		return fmt.Errorf("address: %w", err)
 	}
 	return nil
@@ -166,6 +171,15 @@ func CheckAddress(s string) error {
 		return fmt.Errorf("%q is not an IP address with a port, as in 192.0.2.1:4242 or [2001:db8::1]:4242", s)
 	}
 	return nil
+}
+
+// CheckPort accepts what CheckAddress does, and a port alone, as of a node whose
+// router says the rest.
+func CheckPort(s string) error {
+	if strings.HasPrefix(s, ":") {
+		s = "0.0.0.0" + s
+	}
+	return CheckAddress(s)
 }
 
 func encode(v any) ([]byte, error) {

@@ -15,6 +15,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/internal/forget"
+	"codeberg.org/sourdine/sourdine/internal/router"
 )
 
 // Finding is what Check says of one thing that a node needs.
@@ -55,7 +56,7 @@ func Check(ctx context.Context, c *Config, network *directory.Network) ([]Findin
 	}
 	list := []Finding{
 		checkMachineClock(reached, network.Parameters.Epoch), checkReach(reached),
-		checkPort(c, running), CheckAddress(c.Address), checkFromOutside(ctx, c, running),
+		checkPort(c, running), checkOwnAddress(ctx, c), checkFromOutside(ctx, st),
 		checkDisk(c.State), checkSync(c.State), checkEntropy(), checkForgetting(), checkFiles(c), checkMemory(c),
 	}
 	if running {
@@ -96,14 +97,6 @@ func checkReach(reached []Reach) Finding {
 	return f
 }
 
-// listens is where a node listens.
-func (c *Config) listens() string {
-	if c.Bind != "" {
-		return c.Bind
-	}
-	return c.Address
-}
-
 func checkPort(c *Config, running bool) Finding {
 	if running {
 		return Finding{About: "port", Grade: Good, Says: c.listens() + " is the node's"}
@@ -131,6 +124,13 @@ func CheckPort(listens string) Finding {
 	return f
 }
 
+func checkOwnAddress(ctx context.Context, c *Config) Finding {
+	if c.Router != "" {
+		return checkRouter(ctx, c)
+	}
+	return CheckAddress(c.Address)
+}
+
 // CheckAddress says who can reach an IP address with a port, by its kind.
 func CheckAddress(address string) Finding {
 	a := netip.MustParseAddrPort(address).Addr() // directory.CheckAddress took it
@@ -149,21 +149,44 @@ func CheckAddress(address string) Finding {
 // sharedSpace is what providers give to customers who share an address (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-func checkFromOutside(ctx context.Context, c *Config, running bool) Finding {
+// checkRouter asks the router who it is on the outside, and for nothing else.
+func checkRouter(ctx context.Context, c *Config) Finding {
+	f := Finding{About: "router", Grade: Good}
+	public, err := c.router().Public(ctx)
+	if err == nil {
+		f.Says = "it answers, and is " + public.String() + " on the outside"
+		return f
+	}
+	f.Grade, f.Says, f.Do = Weak, err.Error(), "write the router's address instead of auto, or forward the port there by hand"
+	if t := (*router.Trouble)(nil); errors.As(err, &t) {
+		f.Says, f.Do = t.Says, t.Do
+	}
+	if directory.CheckAddress(c.Address) != nil { // there is none to publish instead
+		f.Grade = Bad
+	}
+	return f
+}
+
+// checkFromOutside tries the address that a running node publishes.
+func checkFromOutside(ctx context.Context, st *Status) Finding {
 	f := Finding{About: "way in", Grade: Weak, Says: "not tried: the node does not run", Do: "start it, and check again"}
-	if !running {
+	if st == nil {
+		return f
+	}
+	if st.Address == "" {
+		f.Says, f.Do = "not tried: the node has no address yet", "see what is said of the router"
 		return f
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.Address)
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", st.Address)
 	if err != nil {
-		f.Says = "from this machine " + c.Address + " does not answer"
+		f.Says = "from this machine " + st.Address + " does not answer"
 		f.Do = "many routers do not let a machine in by its own outside; if no neighbour is connected below either, forward the port"
 		return f
 	}
 	conn.Close()
-	return Finding{About: "way in", Grade: Good, Says: c.Address + " answers"}
+	return Finding{About: "way in", Grade: Good, Says: st.Address + " answers"}
 }
 
 func checkDisk(dir string) Finding {

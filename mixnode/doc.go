@@ -12,8 +12,9 @@
 //
 // and where it ends here, to entry.go or exit.go. keys.go has the mix keys with
 // their replay tags, view.go who is next to this node, publish.go the node's life
-// with the authorities; loops.go sends packets to the node itself, and says where they
-// are lost. replay and mixkeys are rooms of their own.
+// with the authorities, router.go the address at which a home's router lets others in;
+// loops.go sends packets to the node itself, and says where they are lost. replay and
+// mixkeys are rooms of their own.
 //
 // What its operator has of it:
 //

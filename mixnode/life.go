@@ -77,6 +77,7 @@ func (n *node) change(c *Config) {
 		name string
 		same bool
 	}{
+		{"router", c.Router == n.cfg.Router}, {"address", n.router == nil || c.Address == n.cfg.Address},
 		{"role", c.Role == n.cfg.Role}, {"name", c.Name == n.cfg.Name}, {"operator", c.Operator == n.cfg.Operator},
 		{"layer", c.Layer == n.cfg.Layer}, {"bind", c.Bind == n.cfg.Bind}, {"network", c.Network == n.cfg.Network},
 		{"state", c.State == n.cfg.State}, {"keys", c.Keys == n.cfg.Keys}, {"metrics", c.Metrics == n.cfg.Metrics},
@@ -85,7 +86,9 @@ func (n *node) change(c *Config) {
 			fixed = append(fixed, f.name)
 		}
 	}
-	n.address.Store(&c.Address)
+	if n.router == nil {
+		n.address.Store(&c.Address)
+	}
 	n.log.Info("the configuration was read anew: the budget holds at once, an address from the next descriptor on")
 	if len(fixed) > 0 {
 		n.log.Warn("what else was changed holds only after a restart", "changed", strings.Join(fixed, ", "))

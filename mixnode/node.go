@@ -68,8 +68,11 @@ type node struct {
 	docs        map[uint64]*directory.View // by epoch; follow's alone
 	docsMu      sync.Mutex
 	raw         map[uint64][]byte         // the same, as they came
-	address     atomic.Pointer[string]    // what it publishes
+	address     atomic.Pointer[string]    // what it publishes; "": nothing yet
 	published   atomic.Pointer[Published] // nil: nothing yet
+	router      portKeeper                // nil: none is asked
+	asked       chan struct{}             // the router was once; keepPort closes it
+	moved       chan struct{}             // holds one when the address changed
 
 	maxPeers int
 }
@@ -157,6 +160,12 @@ func newNode(c *Config, network *directory.Network, s *seal.Sealer, h *Handler, 
 	}
 	n.id = hash.Sum256From(identity.IdentityPublic)
 	n.address.Store(&c.Address)
+	if c.Router != "" {
+		n.router, n.asked, n.moved = c.router(), make(chan struct{}), make(chan struct{}, 1)
+		if directory.CheckAddress(c.Address) != nil {
+			n.address.Store(new("")) // until the router says it
+		}
+	}
 	if n.traffic, err = newTraffic(c.State, c.Budget, n.frames.Packet(), n.now); err != nil {
 		log.Warn("a damaged state file", "error", err)
 	}
@@ -230,6 +239,9 @@ func (n *node) run(ctx context.Context, l net.Listener, changes <-chan *Config) 
 		case <-started:
 		case <-staying.Done():
 		}
+	}
+	if n.router != nil {
+		part(func() error { return n.keepPort(staying) })
 	}
 	part(func() error { return n.follow(ctx) })
 	part(func() error { return n.adapt(ctx, changes) })

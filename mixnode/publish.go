@@ -131,8 +131,11 @@ func (n *node) follow(ctx context.Context) error {
 		if n.entry != nil {
 			n.entry.sweep()
 		}
-		if !sleep(ctx, n.untilNext(epoch, published)) {
+		select {
+		case <-ctx.Done():
 			return nil
+		case <-time.After(n.untilNext(epoch, published)):
+		case <-n.moved:
 		}
 	}
 }
@@ -172,15 +175,13 @@ func (n *node) startPublishing(ctx context.Context, epoch, published uint64, beg
 	if published > epoch || !n.now().Before(until) {
 		return func() uint64 { return published }
 	}
-	d, err := n.descriptor(epoch + 1)
 	result := make(chan error, 1)
-	if err != nil {
-		result <- err
-	} else {
-		go func() { result <- n.publish(ctx, epoch+1, d, until) }()
-	}
+	go func() { result <- n.publish(ctx, epoch+1, until) }()
 	return func() uint64 {
-		if err := <-result; err != nil {
+		switch err := <-result; {
+		case errors.Is(err, errNoAddress): // the router's silence is said already
+			return published
+		case err != nil:
 			n.say("publishing", "not enough authorities took this node's descriptor; it tries again", err)
 			return published
 		}
@@ -189,10 +190,19 @@ func (n *node) startPublishing(ctx context.Context, epoch, published uint64, beg
 	}
 }
 
-// publish posts the descriptor for an epoch.
-func (n *node) publish(ctx context.Context, epoch uint64, d *pki.MixDescriptor, until time.Time) error {
+var errNoAddress = errors.New("no router said an address yet")
+
+// publish posts the descriptor for an epoch, when there is an address to publish.
+func (n *node) publish(ctx context.Context, epoch uint64, until time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, until.Sub(n.now()))
 	defer cancel()
+	if !n.hasAddress(ctx) {
+		return errNoAddress
+	}
+	d, err := n.descriptor(epoch)
+	if err != nil {
+		return err
+	}
 	p := &Published{Epoch: epoch, Took: n.authorities.post(ctx, epoch, d), Of: len(n.network.Authorities)}
 	n.published.Store(p)
 	if !p.enough() {

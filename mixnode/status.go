@@ -16,6 +16,8 @@ type Status struct {
 	Role  directory.Role `json:"role"`
 	Since time.Time      `json:"since"` // to the minute
 
+	Address string `json:"address"` // that it publishes; "": its router has not said it yet
+
 	Epoch     uint64   `json:"epoch"`
 	Listed    bool     `json:"listed"`    // the consensus lists this node
 	Consensus bool     `json:"consensus"` // there is one for this epoch
@@ -100,7 +102,7 @@ func (n *node) status() (any, error) { return n.report(), nil }
 func (n *node) report() *Status {
 	v := n.view.Load()
 	st := &Status{
-		Name: n.cfg.Name, Role: n.cfg.Role, Since: n.since.Truncate(time.Minute),
+		Name: n.cfg.Name, Role: n.cfg.Role, Since: n.since.Truncate(time.Minute), Address: *n.address.Load(),
 		Epoch: directory.EpochAt(n.now(), n.period), Listed: v.listed, Consensus: v.current,
 		From: len(v.from), To: len(v.to), ToNow: int(n.connected.Load()),
 		Received: n.counts.received.Load(), Forwarded: n.counts.forwarded.Load(), Replies: n.counts.replies.Load(),

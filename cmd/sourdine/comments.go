@@ -7,6 +7,7 @@ var nodeComments = map[string]string{
 	"role":    "mix, entry or exit. This, the name, the operator and the layer are in what the authorities admitted.",
 	"address": "Where others reach the node. A new one is published with the next descriptor: systemctl reload.",
 	"bind":    "Where the node listens, if that is not its address, as behind a router.",
+	"router":  "The home's router is asked for the port and the public address: auto, or the router's IP.",
 	"network": "The network's signed file. Paths are relative to this file.",
 	"keys":    "How the keys are sealed: systemd, passphrase or plain. `sourdine node keys reseal` changes it.",
 	"metrics": "Where Prometheus finds counts, on this machine alone.",

@@ -19,7 +19,7 @@ func nodeCheckCommand() *cobra.Command {
 		Use:   "check -c FILE",
 		Short: "Look at all that this node needs, and say what to do",
 		Long: `Look at all that this node needs from its machine, its line and the network:
-clock, authorities, port, address, disk, entropy, files, memory; and, if it runs,
+clock, authorities, port, address or router, disk, entropy, files, memory; and, if it runs,
 what it says of itself. It changes nothing. It fails if something is wrong that
 keeps the node from being of use.`,
 		Args: cobra.NoArgs,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -61,6 +62,7 @@ func printNodeStatus(out io.Writer, st *mixnode.Status) {
 		consensus = "there is one"
 	}
 	fmt.Fprintf(w, "\nnode\t%s, %s; runs since %s\n", st.Name, st.Role, st.Since.UTC().Format("2006-01-02 15:04 UTC"))
+	fmt.Fprintf(w, "address\t%s\n", cmp.Or(st.Address, "none yet: the router has not said it"))
 	fmt.Fprintf(w, "consensus\tof epoch %d: %s\n", st.Epoch, consensus)
 	fmt.Fprintf(w, "neighbours\t%d of %d that send to it are connected, and %d of %d that it sends to\n", st.FromNow, st.From, st.ToNow, st.To)
 	if st.Role == directory.RoleEntry {
