@@ -122,6 +122,27 @@ func TestMemberFile(t *testing.T) {
 	}
 }
 
+// A port alone is enough where others learn the address from a descriptor.
+func TestMemberAddress(t *testing.T) {
+	for _, test := range []struct {
+		role    directory.Role
+		address string
+		good    bool
+	}{
+		{directory.RoleMix, "192.0.2.1:4242", true}, {directory.RoleMix, ":4242", true}, {directory.RoleExit, ":4242", true},
+		{directory.RoleEntry, ":4242", false}, {directory.RoleMix, ":0", false}, {directory.RoleMix, ":", false},
+		{directory.RoleMix, "", false}, {directory.RoleMix, "mix.example:4242", false},
+	} {
+		m := directory.Member{Role: test.role, Name: "m", Operator: "o", Address: test.address}
+		if test.role == directory.RoleMix {
+			m.Layer = 1
+		}
+		if err := m.Check(); (err == nil) != test.good {
+			t.Errorf("%s at %q: %v", test.role, test.address, err)
+		}
+	}
+}
+
 func TestParametersCheck(t *testing.T) {
 	p := directory.DefaultParameters()
 	if err := p.Check(); err != nil {

@@ -94,7 +94,10 @@ func AskStatus(c *Config) (*Status, error) {
 	if errors.Is(err, control.ErrNotRunning) {
 		err = errors.New("the node is not running: start it with `sourdine node -c FILE`")
 	}
-	return st, err
+	if err != nil {
+		return nil, err
+	}
+	return st, nil
 }
 
 func (n *node) status() (any, error) { return n.report(), nil }
