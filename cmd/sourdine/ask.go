@@ -45,6 +45,9 @@ func (f *memberFlags) complete(ctx context.Context, dir string, layers int, exit
 		return errors.New(`--operator NAME: who runs the node, in a-z, 0-9 and hyphens. Give all your nodes the same, on whichever
 machine: no mail enters and leaves the network by one operator's nodes. Only you know it`)
 	}
+	if m.Address == "" && f.router != "" {
+		m.Address = fmt.Sprintf(":%d", usualPort)
+	}
 	missing := f.missing()
 	if len(missing) == 0 {
 		return nil
@@ -99,8 +102,8 @@ func (q *questions) fill(f *memberFlags, layers int, exitFlags bool) error {
 		}
 	}
 	if m.Address == "" {
-		err := q.ask("At which address do others reach it? (IP or IP:port)",
-			"Behind a router: the router's address outside, which has to forward the port to this machine.",
+		err := q.ask("At which address do others reach it? (IP, IP:port or router)",
+			"Behind a router: the router's address outside, which has to forward the port to this machine; or `router`, to ask it for both.",
 			q.address, func(answer string) error { return q.reached(f, answer) })
 		if err != nil {
 			return err
@@ -197,11 +200,22 @@ func place(m *directory.Member, answer string, layers int, exitFlags bool) error
 	return nil
 }
 
+// askRouter is the answer of who lets the node ask its router where it is.
+const askRouter = "router"
+
 // reached reads the address. One that is not this machine's is a router's, and the
 // node listens on all that are.
 func (q *questions) reached(f *memberFlags, answer string) error {
 	if answer == "" {
 		return errors.New("this machine has no address that all the world can reach: write the router's outside")
+	}
+	if answer == askRouter {
+		c := mixnode.Config{Role: f.member.Role, Router: mixnode.RouterAuto, Address: fmt.Sprintf(":%d", usualPort)}
+		if err := c.CheckAddress(); err != nil {
+			return err
+		}
+		f.member.Address, f.router = c.Address, c.Router
+		return nil
 	}
 	if ip, err := netip.ParseAddr(answer); err == nil {
 		answer = netip.AddrPortFrom(ip, usualPort).String()

@@ -48,6 +48,8 @@ func TestQuestions(t *testing.T) {
 		"a router's address":     {flags(entry, 0, "", "", "plain"), "198.51.100.1:24243\n", flags(entry, 0, "198.51.100.1:24243", "0.0.0.0:24243", "plain"), "must forward port 24243"},
 		"a router's, of IPv6":    {flags(entry, 0, "", "", "plain"), "2001:db8::1\n", flags(entry, 0, "[2001:db8::1]:4242", "[::]:4242", "plain"), "must forward port 4242"},
 		"with a bind of its own": {flags(entry, 0, "", "127.0.0.1:24244", "plain"), "198.51.100.1:1\n", flags(entry, 0, "198.51.100.1:1", "127.0.0.1:24244", "plain"), "address"},
+		"asks the router":        {flags(mix, 1, "", "", "plain"), "router\n", memberFlags{member: directory.Member{Role: mix, Layer: 1, Address: ":4242"}, router: "auto", keys: methodFlag{"plain"}}, "to ask it for both"},
+		"but not of an entry":    {flags(entry, 0, "", "", "plain"), "router\n127.0.0.1\n", flags(entry, 0, "127.0.0.1:4242", "", "plain"), "stands in the signed network file"},
 		"two bad places":         {flags("", 0, "127.0.0.1:1", "", "plain"), "mix 4\nbridge\nmix 1\n", flags(mix, 1, "127.0.0.1:1", "", "plain"), "layer 1 to 3"},
 		"not another role":       {flags(mix, 0, "127.0.0.1:1", "", "plain"), "entry\nmix 1\n", flags(mix, 1, "127.0.0.1:1", "", "plain"), "none of mix 1 to mix 3"},
 		"an exit without flags":  {flags("", 0, "127.0.0.1:1", "", "plain"), "exit\nentry\n", flags(entry, 0, "127.0.0.1:1", "", "plain"), "--from and --relay"},
@@ -59,8 +61,8 @@ func TestQuestions(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if got := flags(f.member.Role, f.member.Layer, f.member.Address, f.bind, f.keys.text); got != test.want {
-			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		if f != test.want {
+			t.Errorf("%s: %+v, want %+v", name, f, test.want)
 		}
 		if !strings.Contains(said, test.says) {
 			t.Errorf("%s: nothing of %q in %q", name, test.says, said)

@@ -77,6 +77,7 @@ func authorityKeys(ctx context.Context, path string, c *authority.Config, passph
 type memberFlags struct {
 	member directory.Member
 	bind   string
+	router string // of a mix or an exit: as mixnode.Config has it
 	keys   methodFlag
 	phrase passphraseFlags
 }

@@ -160,7 +160,6 @@ func nodeInitCommand() *cobra.Command {
 		role, network string
 		from, relay   string
 		relayTLS      string
-		router        string
 	)
 	cmd := &cobra.Command{
 		Use:   "init DIR",
@@ -195,7 +194,7 @@ the directory's unless --name says another.`,
 			}
 			c := nodeFile{Config: mixnode.Config{
 				Role: f.member.Role, Name: f.member.Name, Operator: f.member.Operator, Layer: f.member.Layer,
-				Address: f.member.Address, Bind: f.bind, Router: router, Network: networkFileName, State: stateName, Keys: f.keys.text,
+				Address: f.member.Address, Bind: f.bind, Router: f.router, Network: networkFileName, State: stateName, Keys: f.keys.text,
 				Budget: mixnode.DefaultBudget(),
 			}}
 			if err := c.CheckAddress(); err != nil {
@@ -250,7 +249,7 @@ the directory's unless --name says another.`,
 	f.add(cmd)
 	cmd.Flags().StringVar(&role, "role", "", "mix, entry or exit")
 	cmd.Flags().IntVar(&f.member.Layer, "layer", 0, "of a mix: 1 is next to the entries, the last next to the exits")
-	cmd.Flags().StringVar(&router, "router", "", "ask the home's router for the port and the public address, so that --address may be :4242 alone; `auto` or the router's IP")
+	cmd.Flags().StringVar(&f.router, "router", "", "ask the home's router for the port and the public address, so that --address may be :4242 alone; `auto` or the router's IP")
 	cmd.Flags().Lookup("router").NoOptDefVal = mixnode.RouterAuto
 	cmd.Flags().StringVar(&network, "network", "", "the network's signed `file`; an entry that founds a network has none yet")
 	cmd.Flags().StringVar(&from, "from", "", "of an exit: the `address` that all its mail comes from")
