@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"codeberg.org/sourdine/sourdine/directory"
-	"codeberg.org/sourdine/sourdine/internal/forget"
 	"codeberg.org/sourdine/sourdine/internal/router"
+	"codeberg.org/sourdine/sourdine/sphinx/forget"
 )
 
 // Finding is what Check says of one thing that a node needs.

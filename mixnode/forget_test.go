@@ -19,9 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"codeberg.org/sourdine/sourdine/directory"
-	"codeberg.org/sourdine/sourdine/internal/forget"
 	"codeberg.org/sourdine/sourdine/internal/link"
 	"codeberg.org/sourdine/sourdine/sphinx"
+	"codeberg.org/sourdine/sourdine/sphinx/forget"
 )
 
 // mask hides what is searched for from the search.

@@ -3,7 +3,7 @@ package sphinx
 import (
 	"crypto/mlkem"
 
-	"codeberg.org/sourdine/sourdine/internal/forget"
+	"codeberg.org/sourdine/sourdine/sphinx/forget"
 )
 
 // mlkem768 is ML-KEM-768 (FIPS 203). A private key is the public one and behind

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"codeberg.org/sourdine/sourdine/internal/forget"
+	"codeberg.org/sourdine/sourdine/sphinx/forget"
 )
 
 // Lengths in bytes of the names that a header carries (Katzenpost

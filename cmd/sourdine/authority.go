@@ -29,11 +29,7 @@ func authorityCommand() *cobra.Command {
 		Short: "Run a directory authority",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := authority.Load(path)
-			if err != nil {
-				return err
-			}
-			n, err := gateway.TrustedNetwork(c.Network)
+			c, n, err := loadAuthority(path)
 			if err != nil {
 				return err
 			}
@@ -169,6 +165,16 @@ const (
 	nodeFileName      = "node.toml"
 )
 
+// loadAuthority reads an authority's configuration and its network file.
+func loadAuthority(path string) (*authority.Config, *directory.Network, error) {
+	c, err := authority.Load(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	n, err := gateway.TrustedNetwork(c.Network)
+	return c, n, err
+}
+
 func authorityInitCommand() *cobra.Command {
 	var f memberFlags
 	p := directory.DefaultParameters()
@@ -237,11 +243,7 @@ What no flag says stays as the network file has it. All authorities must change 
 same; then the network file is made of their files again, and signed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := authority.Load(path)
-			if err != nil {
-				return err
-			}
-			n, err := gateway.TrustedNetwork(c.Network)
+			c, n, err := loadAuthority(path)
 			if err != nil {
 				return err
 			}

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"codeberg.org/sourdine/sourdine/directory/authority"
-	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/config"
 )
 
@@ -104,11 +103,7 @@ func authorityListCommand() *cobra.Command {
 		Short: "List the admitted nodes, and whether this authority votes for them now",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := authority.Load(path)
-			if err != nil {
-				return err
-			}
-			n, err := gateway.TrustedNetwork(c.Network)
+			c, n, err := loadAuthority(path)
 			if err != nil {
 				return err
 			}

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"codeberg.org/sourdine/sourdine/internal/config"
-	"codeberg.org/sourdine/sourdine/internal/forget"
 	"codeberg.org/sourdine/sourdine/internal/seal"
 	"codeberg.org/sourdine/sourdine/sphinx"
+	"codeberg.org/sourdine/sourdine/sphinx/forget"
 )
 
 // ahead is for how many epochs after the current one there are keys: a descriptor for the next epoch

@@ -9,7 +9,7 @@ import (
 	"crypto/sha3"
 	"fmt"
 
-	"codeberg.org/sourdine/sourdine/internal/forget"
+	"codeberg.org/sourdine/sourdine/sphinx/forget"
 	"codeberg.org/sourdine/sourdine/sphinx/internal/x25519"
 )
 
