@@ -2,6 +2,7 @@ package authorities_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -127,6 +128,27 @@ func authorityRun(t *testing.T, ctx context.Context, n *testnet.Network, name, c
 
 var authorities = []string{"auth1", "auth2", "auth3"}
 
+// checkedByAuthorities sees that `node check` reaches the authorities and takes its
+// machine's clock, which is theirs, for right.
+func checkedByAuthorities(t *testing.T, ctx context.Context, n *testnet.Network, name string) {
+	t.Helper()
+	out, err := n.Run(ctx, "node", "check", "-c", n.Path(name, "node.toml"), "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var findings []mixnode.Finding
+	if err := json.Unmarshal([]byte(out), &findings); err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]string{}
+	for _, f := range findings {
+		said[f.About] = string(f.Grade) + ": " + f.Says
+	}
+	if said["clock"] != "ok: as the authorities'" || said["authorities"] != "ok: 3 of 3 answer" {
+		t.Errorf("it says %v", said)
+	}
+}
+
 // Three mixes join, one of them for a time, and all leave again, one because its
 // operator says so, while mail flows and no process is started by hand. One authority
 // does what the others do an epoch before them, so that for a while their lists
@@ -181,6 +203,8 @@ func TestJoinAndLeave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
+	checkedByAuthorities(t, ctx, n, "mix5")
 
 	c.until(ctx, removed+1)
 	for _, auth := range authorities[1:] {
