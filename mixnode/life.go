@@ -86,7 +86,7 @@ func (n *node) change(c *Config) {
 			fixed = append(fixed, f.name)
 		}
 	}
-	if n.router == nil {
+	if n.router == nil && c.Router == "" { // with one, the address may be a port alone
 		n.address.Store(&c.Address)
 	}
 	n.log.Info("the configuration was read anew: the budget holds at once, an address from the next descriptor on")

@@ -261,12 +261,25 @@ func TestCheckRouter(t *testing.T) {
 // With a router, a changed address or router waits for a restart.
 func TestChangeWithRouter(t *testing.T) {
 	n, log := atHome(t, new(fakeRouter))
-	n.cfg.Router, n.cfg.Address = "auto", ":4242"
-	c := *n.cfg
-	c.Router, c.Address = "", "192.0.2.1:4242"
-	n.change(&c)
-	if got := *n.address.Load(); got != "" || !strings.Contains(log.String(), `changed="router, address"`) {
-		t.Errorf("the address is %q, and the log says %s", got, log)
+	with, without := *n.cfg, *n.cfg
+	with.Router, with.Address = "auto", ":4242"
+	without.Router, without.Address = "", "192.0.2.1:4242"
+	for _, test := range []struct {
+		router       portKeeper
+		before, then Config
+		says         string
+	}{
+		{n.router, with, without, `changed="router, address"`},
+		{nil, without, with, "changed=router\n"},
+	} {
+		log.Reset()
+		n.router, n.cfg = test.router, &test.before
+		address := "198.51.100.1:4242"
+		n.address.Store(&address)
+		n.change(&test.then)
+		if got := *n.address.Load(); got != address || !strings.Contains(log.String(), test.says) {
+			t.Errorf("the address is %q, and the log says %s", got, log)
+		}
 	}
 }
 
