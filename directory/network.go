@@ -101,7 +101,7 @@ func NewNetwork(name string, members []*Member) (*Network, error) {
 		switch m.Role {
 		case RoleAuthority:
 			if len(n.Authorities) > 0 && *m.Parameters != n.Parameters {
-				return nil, fmt.Errorf("%s votes for other parameters than %s: their `authority init` must be given the same", m.Name, n.Authorities[0].Name)
+				return nil, fmt.Errorf("%s votes for other parameters than %s: their `authority init`, or `authority parameters`, must be given the same", m.Name, n.Authorities[0].Name)
 			}
 			n.Parameters = *m.Parameters
 			a := *m

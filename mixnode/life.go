@@ -16,9 +16,13 @@ import (
 
 const (
 	// Overhead is what a node's process takes besides the packets that wait, in bytes:
-	// the program, connections, documents, keys, an exit's requests, and what the
-	// collector has not come to yet.
-	Overhead = 96 << 20
+	// what runtimeOverhead is for, the program itself, and what the collector has not
+	// come to yet.
+	Overhead = 128 << 20
+
+	// runtimeOverhead is what Go's memory may take besides those packets: connections,
+	// documents, keys, an exit's requests.
+	runtimeOverhead = Overhead / 2
 
 	// leastPackets is how many packets may wait however small the memory.
 	leastPackets = 64
@@ -35,7 +39,7 @@ const (
 // hold makes the node keep to a budget.
 func (n *node) hold(b Budget) {
 	n.traffic.set(b)
-	packets := max(int(b.Memory())/n.frames.Memory(), leastPackets)
+	packets := max(int(b.Memory())/(n.frames.Memory()+packetMemory), leastPackets)
 	switch {
 	case n.entry != nil:
 		packets /= 2
@@ -44,7 +48,7 @@ func (n *node) hold(b Budget) {
 		packets = max(packets-requestsWaiting, packets/2)
 	}
 	n.mixer.resize(packets, n.traffic.waiting(part(n.period, patience)))
-	debug.SetMemoryLimit(b.Memory() + Overhead)
+	debug.SetMemoryLimit(b.Memory() + runtimeOverhead)
 }
 
 // adapt keeps to the budget as time goes on, and takes changes, until ctx ends.
@@ -77,7 +81,7 @@ func (n *node) change(c *Config) {
 		name string
 		same bool
 	}{
-		{"router", c.Router == n.cfg.Router}, {"address", n.router == nil || c.Address == n.cfg.Address},
+		{"router", c.Router == n.cfg.Router}, {"address", n.router == nil && c.Router == "" || c.Address == n.cfg.Address},
 		{"role", c.Role == n.cfg.Role}, {"name", c.Name == n.cfg.Name}, {"operator", c.Operator == n.cfg.Operator},
 		{"layer", c.Layer == n.cfg.Layer}, {"bind", c.Bind == n.cfg.Bind}, {"network", c.Network == n.cfg.Network},
 		{"state", c.State == n.cfg.State}, {"keys", c.Keys == n.cfg.Keys}, {"metrics", c.Metrics == n.cfg.Metrics},

@@ -148,7 +148,7 @@ func TestChange(t *testing.T) {
 	if got := n.traffic.line().PaceKbit; got != 1000 {
 		t.Errorf("the pace is %d", got)
 	}
-	if got, want := n.mixer.size(), 32<<20/n.frames.Memory(); got != want {
+	if got, want := n.mixer.size(), 32<<20/(n.frames.Memory()+packetMemory); got != want {
 		t.Errorf("%d packets may wait, want %d", got, want)
 	}
 	if got := *n.address.Load(); got != c.Address {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+	"unsafe"
 
 	"codeberg.org/sourdine/sourdine/internal/link"
 	"codeberg.org/sourdine/sourdine/mixing"
@@ -26,6 +27,10 @@ type packet struct {
 	key    *epochKey     // whose replay tags it is among; nil: it was made here
 	ticket replay.Ticket // of its tag
 }
+
+// packetMemory is how many bytes a packet takes besides its frame: itself, and its
+// places in the pool and in a list.
+const packetMemory = int(unsafe.Sizeof(packet{})) + 64
 
 // mixer keeps packets until they may leave: until their delay is over and their
 // replay tag is on disk. Then they lie ready for the neighbour that they go to,

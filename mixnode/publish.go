@@ -90,7 +90,8 @@ func (v *voters) post(ctx context.Context, epoch uint64, d *pki.MixDescriptor) (
 	)
 	for _, c := range v.each {
 		posting.Go(func() {
-			if c.Post(ctx, epoch, v.keys.Identity, v.keys.IdentityPublic, d, stats) == nil {
+			err := c.Post(ctx, epoch, v.keys.Identity, v.keys.IdentityPublic, d, stats)
+			if err == nil || errors.Is(err, pki.ErrInvalidPostEpoch) { // it has another one of this node, which stays
 				count.Add(1)
 			}
 		})

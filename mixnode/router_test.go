@@ -270,7 +270,7 @@ func TestChangeWithRouter(t *testing.T) {
 		says         string
 	}{
 		{n.router, with, without, `changed="router, address"`},
-		{nil, without, with, "changed=router\n"},
+		{nil, without, with, `changed="router, address"`},
 	} {
 		log.Reset()
 		n.router, n.cfg = test.router, &test.before

@@ -126,6 +126,9 @@ func (n *node) report() *Status {
 		if st.Published.Epoch > 0 {
 			said = "publishing"
 		}
+		if st.Address == "" {
+			st.Waits = "it has no address to publish, as long as its router says none"
+		}
 	}
 	st.Troubles = n.troubles.all(said)
 	st.Held, st.Ready = n.mixer.load()

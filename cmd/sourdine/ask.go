@@ -214,6 +214,10 @@ func (q *questions) reached(f *memberFlags, answer string) error {
 		if err := c.CheckAddress(); err != nil {
 			return err
 		}
+		listens := cmp.Or(f.bind, netip.AddrPortFrom(netip.IPv4Unspecified(), usualPort).String())
+		if port := mixnode.CheckPort(listens); port.Grade == mixnode.Bad {
+			return fmt.Errorf("%s: %s", port.Says, port.Do)
+		}
 		f.member.Address, f.router = c.Address, c.Router
 		return nil
 	}

@@ -17,7 +17,7 @@ func asked(f *memberFlags, answers string, sealable error) (said string, err err
 	var out strings.Builder
 	q := &questions{
 		ctx: context.Background(), in: bufio.NewScanner(strings.NewReader(answers)), out: &out,
-		address: "127.0.0.1:4242", sealable: sealable,
+		address: "127.7.7.7:4242", sealable: sealable,
 	}
 	err = q.fill(f, 3, false)
 	return out.String(), err
@@ -40,20 +40,20 @@ func TestQuestions(t *testing.T) {
 		want    memberFlags
 		says    string
 	}{
-		"three answers":          {flags("", 0, "", "", ""), "mix 2\n127.0.0.1:24242\nsystemd\n", flags(mix, 2, "127.0.0.1:24242", "", "systemd"), "alone after a power cut"},
-		"presets":                {flags("", 2, "", "", ""), "\n\n\n", flags(mix, 2, "127.0.0.1:4242", "", "systemd"), "[mix 2] >"},
-		"plain in words":         {flags("", 0, "", "", ""), "entry\n\nplain\n", flags(entry, 0, "127.0.0.1:4242", "", "plain"), "whoever reads the disk"},
+		"three answers":          {flags("", 0, "", "", ""), "mix 2\n127.7.7.7:24242\nsystemd\n", flags(mix, 2, "127.7.7.7:24242", "", "systemd"), "alone after a power cut"},
+		"presets":                {flags("", 2, "", "", ""), "\n\n\n", flags(mix, 2, "127.7.7.7:4242", "", "systemd"), "[mix 2] >"},
+		"plain in words":         {flags("", 0, "", "", ""), "entry\n\nplain\n", flags(entry, 0, "127.7.7.7:4242", "", "plain"), "whoever reads the disk"},
 		"the layer alone":        {flags(mix, 0, "127.0.0.1:1", "", "plain"), "mix 3\n", flags(mix, 3, "127.0.0.1:1", "", "plain"), "mix 1 to mix 3"},
-		"the address alone":      {flags(entry, 0, "", "", "plain"), "127.0.0.1\n", flags(entry, 0, "127.0.0.1:4242", "", "plain"), "this machine alone"},
-		"a router's address":     {flags(entry, 0, "", "", "plain"), "198.51.100.1:24243\n", flags(entry, 0, "198.51.100.1:24243", "0.0.0.0:24243", "plain"), "must forward port 24243"},
+		"the address alone":      {flags(entry, 0, "", "", "plain"), "127.7.7.7\n", flags(entry, 0, "127.7.7.7:4242", "", "plain"), "this machine alone"},
+		"a router's address":     {flags(entry, 0, "", "", "plain"), "198.51.100.1:4243\n", flags(entry, 0, "198.51.100.1:4243", "0.0.0.0:4243", "plain"), "must forward port 4243"},
 		"a router's, of IPv6":    {flags(entry, 0, "", "", "plain"), "2001:db8::1\n", flags(entry, 0, "[2001:db8::1]:4242", "[::]:4242", "plain"), "must forward port 4242"},
-		"with a bind of its own": {flags(entry, 0, "", "127.0.0.1:24244", "plain"), "198.51.100.1:1\n", flags(entry, 0, "198.51.100.1:1", "127.0.0.1:24244", "plain"), "address"},
+		"with a bind of its own": {flags(entry, 0, "", "127.7.7.7:24244", "plain"), "198.51.100.1:1\n", flags(entry, 0, "198.51.100.1:1", "127.7.7.7:24244", "plain"), "address"},
 		"asks the router":        {flags(mix, 1, "", "", "plain"), "router\n", memberFlags{member: directory.Member{Role: mix, Layer: 1, Address: ":4242"}, router: "auto", keys: methodFlag{"plain"}}, "to ask it for both"},
-		"but not of an entry":    {flags(entry, 0, "", "", "plain"), "router\n127.0.0.1\n", flags(entry, 0, "127.0.0.1:4242", "", "plain"), "stands in the signed network file"},
+		"but not of an entry":    {flags(entry, 0, "", "", "plain"), "router\n127.7.7.7\n", flags(entry, 0, "127.7.7.7:4242", "", "plain"), "stands in the signed network file"},
 		"two bad places":         {flags("", 0, "127.0.0.1:1", "", "plain"), "mix 4\nbridge\nmix 1\n", flags(mix, 1, "127.0.0.1:1", "", "plain"), "layer 1 to 3"},
 		"not another role":       {flags(mix, 0, "127.0.0.1:1", "", "plain"), "entry\nmix 1\n", flags(mix, 1, "127.0.0.1:1", "", "plain"), "none of mix 1 to mix 3"},
 		"an exit without flags":  {flags("", 0, "127.0.0.1:1", "", "plain"), "exit\nentry\n", flags(entry, 0, "127.0.0.1:1", "", "plain"), "--from and --relay"},
-		"bad addresses":          {flags(entry, 0, "", "", "plain"), "mix.example:1\n0.0.0.0:1\n127.0.0.1:24245\n", flags(entry, 0, "127.0.0.1:24245", "", "plain"), "no address that others can connect to"},
+		"bad addresses":          {flags(entry, 0, "", "", "plain"), "mix.example:1\n0.0.0.0:1\n127.7.7.7:24245\n", flags(entry, 0, "127.7.7.7:24245", "", "plain"), "no address that others can connect to"},
 		"a bad method":           {flags(entry, 0, "127.0.0.1:1", "", ""), "tpm\nplain\n", flags(entry, 0, "127.0.0.1:1", "", "plain"), "none of systemd, passphrase and plain"},
 	} {
 		f := test.flags
@@ -78,11 +78,11 @@ func TestQuestionsOfThisMachine(t *testing.T) {
 	}
 	defer taken.Close()
 	var f memberFlags
-	said, err := asked(&f, "\n"+taken.Addr().String()+"\n127.0.0.1:24246\n\n", errors.New("only root can"))
+	said, err := asked(&f, "\n"+taken.Addr().String()+"\n127.7.7.7:24246\n\n", errors.New("only root can"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(said, "is in use") || f.member.Address != "127.0.0.1:24246" {
+	if !strings.Contains(said, "is in use") || f.member.Address != "127.7.7.7:24246" {
 		t.Errorf("it has the address %s, and said %q", f.member.Address, said)
 	}
 	if f.member.Layer < 1 || f.member.Layer > 3 || f.keys.text != "passphrase" {

@@ -300,15 +300,15 @@ func readBackup(ctx context.Context, path string, f *secretFlags) (backup, error
 	return openBackup(data, string(passphrase))
 }
 
-// restore makes the directory of a node; how is as in newSource. The
+// restore makes the directory of a node; how is as in newSecret. The
 // configuration is written last: a directory that has one is whole.
 func (b backup) restore(ctx context.Context, dir string, method seal.Method, passphrase *passphraseFlags) (how string, err error) {
 	text, f, err := b.configuration(method)
 	if err != nil {
 		return "", fmt.Errorf("the backup's %s: %w", nodeFileName, err)
 	}
-	if err := checkUnused(dir, stateName); err != nil {
-		return "", err // it may be a link to somewhere else
+	if s, err := os.Lstat(filepath.Join(dir, stateName)); err == nil && !s.IsDir() {
+		return "", fmt.Errorf("%s is not a folder: choose another directory", filepath.Join(dir, stateName))
 	}
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
@@ -330,6 +330,9 @@ func (b backup) restore(ctx context.Context, dir string, method seal.Method, pas
 		}
 		signing = ed25519.NewKeyFromSeed(seed)
 		defer clear(signing)
+	}
+	if err := katzenpost.CheckNoKeys(f.State); err != nil {
+		return "", err
 	}
 	s, how, err := createSealer(ctx, method, dir, f.State, passphrase)
 	if err != nil {

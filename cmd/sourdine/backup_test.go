@@ -131,7 +131,7 @@ func TestRestoreStaysInside(t *testing.T) {
 			nodeFileName: []byte(conf + sealed + "state = \"state\"\nnetwork = \"network.toml\"\n[budget]\nmemory_mb = 64\n"), networkFileName: []byte("net"),
 			backupIdentity: identity, backupPublic: public, backupLink: link,
 		}
-		if _, err := b.restore(t.Context(), dir, seal.Plain, nil); err == nil || !strings.Contains(err.Error(), "in use already") {
+		if _, err := b.restore(t.Context(), dir, seal.Plain, nil); err == nil || !strings.Contains(err.Error(), "is not a folder") {
 			t.Errorf("%v, want a refusal", err)
 		}
 		if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {

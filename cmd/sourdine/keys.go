@@ -100,15 +100,16 @@ func credentialLine(dir string) string {
 	return "LoadCredentialEncrypted=" + seal.CredentialName + ":" + path
 }
 
-// newSource returns where the secret comes from by which keys in dir are to be
-// sealed: for systemd the credential that this process was given, else a new one,
-// which it leaves in dir for the unit; how is what the operator then has to do.
-func newSource(ctx context.Context, method seal.Method, dir string, passphrase *passphraseFlags) (source seal.Source, how string, err error) {
+// newSecret returns the secret by which keys in dir are to be sealed, for the caller to
+// wipe; nil if seal finds it by itself. For systemd that is the credential that this
+// process was given, else a new one, which it leaves in dir for the unit; how is what
+// the operator then has to do.
+func newSecret(ctx context.Context, method seal.Method, dir string, passphrase *passphraseFlags) (secret []byte, how string, err error) {
 	switch {
 	case method == seal.Passphrase:
 		// Asked for here, before anything is made.
-		secret, err := passphrase.source(ctx)(true)
-		return func(bool) ([]byte, error) { return secret, nil }, "", err
+		secret, err = passphrase.source(ctx)(true)
+		return secret, "", err
 	case method == seal.Plain || os.Getenv("CREDENTIALS_DIRECTORY") != "":
 		return nil, "", nil
 	}
@@ -123,7 +124,7 @@ func newSource(ctx context.Context, method seal.Method, dir string, passphrase *
 	if _, err := os.Lstat(path); err == nil {
 		return nil, "", fmt.Errorf("%s is there already: give it to this process with systemd-run -p LoadCredentialEncrypted=%s:%s, or move it away if no keys need it", path, seal.CredentialName, path)
 	}
-	secret := make([]byte, 32)
+	secret = make([]byte, 32)
 	rand.Read(secret)
 	cmd := exec.CommandContext(ctx, program, "encrypt", "--name="+seal.CredentialName, "-", "-")
 	cmd.Stdin = bytes.NewReader(secret)
@@ -141,20 +142,29 @@ func newSource(ctx context.Context, method seal.Method, dir string, passphrase *
 		return nil, "", fmt.Errorf("making a credential with systemd-creds: %w: %s; run this as root, or choose another --keys", err, bytes.TrimSpace(complaint.Bytes()))
 	}
 	how = fmt.Sprintf("The keys open by this credential, in the unit's section [Service]:\n  %s\n", credentialLine(filepath.Dir(path)))
-	return func(bool) ([]byte, error) { return secret, nil }, how, nil
+	return secret, how, nil
+}
+
+// from is the source of a secret that newSecret returned.
+func from(secret []byte) seal.Source {
+	if secret == nil {
+		return nil
+	}
+	return func(bool) ([]byte, error) { return bytes.Clone(secret), nil } // whoever asks wipes it
 }
 
 // createSealer makes a member's state directory in dir and sets its keys up to be
-// sealed; how is as in newSource.
+// sealed; how is as in newSecret.
 func createSealer(ctx context.Context, method seal.Method, dir, state string, passphrase *passphraseFlags) (_ *seal.Sealer, how string, err error) {
-	source, how, err := newSource(ctx, method, dir, passphrase)
+	secret, how, err := newSecret(ctx, method, dir, passphrase)
 	if err != nil {
 		return nil, "", err
 	}
+	defer clear(secret)
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return nil, "", err
 	}
-	s, err := seal.Create(method, state, source)
+	s, err := seal.Create(method, state, from(secret))
 	return s, how, err
 }
 
@@ -205,11 +215,12 @@ Who seals keys because somebody may have read them needs new keys, not this.`,
 			if err != nil {
 				return err
 			}
-			source, how, err := newSource(cmd.Context(), method, filepath.Dir(path), &new)
+			secret, how, err := newSecret(cmd.Context(), method, filepath.Dir(path), &new)
 			if err != nil {
 				return err
 			}
-			resealed, err := s.Reseal(method, source, files)
+			defer clear(secret)
+			resealed, err := s.Reseal(method, from(secret), files)
 			if err != nil {
 				return err
 			}

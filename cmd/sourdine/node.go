@@ -249,7 +249,7 @@ the directory's unless --name says another.`,
 	f.add(cmd)
 	cmd.Flags().StringVar(&role, "role", "", "mix, entry or exit")
 	cmd.Flags().IntVar(&f.member.Layer, "layer", 0, "of a mix: 1 is next to the entries, the last next to the exits")
-	cmd.Flags().StringVar(&f.router, "router", "", "ask the home's router for the port and the public address, so that --address may be :4242 alone; `auto` or the router's IP")
+	cmd.Flags().StringVar(&f.router, "router", "", "ask the home's router for the port and the public address, so that --address may be :4242 alone; alone, or `=IP` of the router")
 	cmd.Flags().Lookup("router").NoOptDefVal = mixnode.RouterAuto
 	cmd.Flags().StringVar(&network, "network", "", "the network's signed `file`; an entry that founds a network has none yet")
 	cmd.Flags().StringVar(&from, "from", "", "of an exit: the `address` that all its mail comes from")

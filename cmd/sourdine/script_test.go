@@ -31,13 +31,13 @@ func TestScripts(t *testing.T) {
 // until runs a program until it prints what matches a pattern.
 func until(ts *testscript.TestScript, _ bool, args []string) {
 	pattern := regexp.MustCompile(args[0])
-	for {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		err := ts.Exec(args[1], args[2:]...)
 		if err == nil && pattern.MatchString(ts.ReadFile("stdout")) {
 			return
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
+	ts.Fatalf("it does not say %q", pattern)
 }
 
 // startRouter starts a router that speaks NAT-PMP (RFC 6886) at the address $ROUTER, and

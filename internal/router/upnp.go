@@ -70,7 +70,7 @@ func (r *Router) discover(ctx context.Context, address netip.Addr) ([]protocol, 
 	}
 	var ways []protocol
 	for _, s := range found {
-		ways = append(ways, &igd{client, s.control, s.kind, self})
+		ways = append(ways, &igd{client, s.control, s.kind, address})
 	}
 	return ways, nil
 }
@@ -233,7 +233,7 @@ type igd struct {
 	client  *http.Client
 	control string
 	service string
-	self    netip.Addr // this machine's address, to which ports are forwarded
+	router  netip.Addr
 }
 
 // Errors of a service (WANIPConnection:2 Service, 2.5.16.4, and version 1's).
@@ -261,11 +261,15 @@ func (g *igd) public(ctx context.Context) (netip.Addr, error) {
 }
 
 func (g *igd) open(ctx context.Context, inner, outer uint16) (uint16, time.Duration, error) {
+	self, err := local(g.router) // to which the port is forwarded: it may have changed
+	if err != nil {
+		return 0, 0, err
+	}
 	lasts := lease
 	for range openingTries {
 		_, err := g.call(ctx, "AddPortMapping",
 			"NewRemoteHost", "", "NewExternalPort", port(outer), "NewProtocol", "TCP",
-			"NewInternalPort", port(inner), "NewInternalClient", g.self.String(), "NewEnabled", "1",
+			"NewInternalPort", port(inner), "NewInternalClient", self.String(), "NewEnabled", "1",
 			"NewPortMappingDescription", "sourdine", "NewLeaseDuration", strconv.Itoa(int(lasts/time.Second)))
 		var f fault
 		switch {

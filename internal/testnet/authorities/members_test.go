@@ -301,7 +301,7 @@ func TestAuthorityKilledWhileVoting(t *testing.T) {
 		c.look()
 		voting = n.Epoch()
 		passed := time.Since(directory.EpochStart(voting, period))
-		return passed >= period*13/64 && passed < period*15/64, nil
+		return passed >= period*13/64 && passed < period*14/64, nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -83,6 +83,10 @@ func TestOverload(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := trial.NodeStatus(t, ctx, n, "mix2").Dropped.Shed
+	// The longer packets were lost, the longer until a gateway sends them again.
+	if err := n.Wait(ctx, "the mail in the flood", func() (bool, error) { return trial.Arrivals(t, n)["in the flood"] > 0, nil }); err != nil {
+		t.Fatal(err)
+	}
 	trial.AllOnce(t, ctx, n)
 	if now := trial.NodeStatus(t, ctx, n, "mix2").Dropped.Shed; now != after {
 		t.Errorf("%d packets more were shed when there was room again", now-after)

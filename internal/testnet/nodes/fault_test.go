@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"codeberg.org/sourdine/sourdine/internal/ports"
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
 	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
@@ -99,7 +100,11 @@ func TestFaults(t *testing.T) {
 		if err := p.Stop(); err != nil {
 			t.Fatal(err)
 		}
-		moved := freeAddress(t)
+		free, err := ports.Take(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved := free[0]
 		if err := n.Edit("mix3", func(c map[string]any) { c["address"], c["bind"] = moved, moved }); err != nil {
 			t.Fatal(err)
 		}
@@ -216,17 +221,6 @@ func TestSlowNeighbour(t *testing.T) {
 		t.Errorf("a slow neighbour lost packets: before %+v, after %+v", b, a)
 	}
 	trial.AllOnce(t, ctx, n)
-}
-
-// freeAddress is one on which nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // crowd opens connections to an address, of which some say nothing and some say

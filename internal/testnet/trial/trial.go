@@ -59,7 +59,8 @@ func Main(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
-	// The time of -timeout begins with m.Run, so that waiting costs no test its own.
+	// The time of -timeout begins with m.Run, so that waiting costs no test its own; but
+	// the go command ends whoever takes a minute longer than that from the start.
 	lock, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("sourdine-test-%d.lock", os.Getuid())), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return 0, err
