@@ -24,7 +24,7 @@ type packet struct {
 
 	next   sphinx.NodeID
 	due    time.Time
-	key    *epochKey     // whose replay tags it is among; nil: it was made here
+	key    *epochKey     // whose replay tags it is among; nil: it was made here, or its tag is on disk
 	ticket replay.Ticket // of its tag
 }
 
@@ -252,6 +252,7 @@ func (m *mixer) pass(p *packet) {
 		m.unsynced = append(m.unsynced, p)
 		return
 	}
+	p.key = nil // which holds all of its epoch's tags
 	o, ok := m.ready[p.next]
 	if !ok {
 		m.release(p)

@@ -104,8 +104,8 @@ func TestMixerWaitsForTags(t *testing.T) {
 		<-b.poke
 	}
 	b.move()
-	if list := b.take(there, nil, 1); len(list) != 1 {
-		t.Error("a packet was not ready when its tag was on disk")
+	if list := b.take(there, nil, 1); len(list) != 1 || list[0].key != nil {
+		t.Error("a packet was not ready when its tag was on disk, or keeps all tags of its epoch in memory")
 	}
 
 	p = b.packet(t, time.Now().Add(-time.Second))
