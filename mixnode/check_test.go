@@ -51,7 +51,7 @@ func TestFindings(t *testing.T) {
 		"no state directory":  {checkDisk(missing), Bad, "no such file"},
 		"state not writable":  {checkSync(missing), Bad, "no such file"},
 		"entropy":             {checkEntropy(), Good, "enough"},
-		"memory":              {checkMemory(&Config{Budget: Budget{MemoryMB: 16}}), Good, "144 MB"},
+		"memory":              {checkMemory(&Config{Budget: Budget{MemoryMB: 16}}), Good, "112 MB"},
 		"memory out of reach": {checkMemory(&Config{Budget: Budget{MemoryMB: maxBudget}}), Weak, "machine's"},
 	} {
 		if f := test.finding; f.Grade != test.grade || !strings.Contains(f.Says, test.says) || f.About == "" {

@@ -18,11 +18,11 @@ const (
 	// Overhead is what a node's process takes besides the packets that wait, in bytes:
 	// what runtimeOverhead is for, the program itself, and what the collector has not
 	// come to yet.
-	Overhead = 128 << 20
+	Overhead = 96 << 20
 
 	// runtimeOverhead is what Go's memory may take besides those packets: connections,
 	// documents, keys, an exit's requests.
-	runtimeOverhead = Overhead / 2
+	runtimeOverhead = 64 << 20
 
 	// leastPackets is how many packets may wait however small the memory.
 	leastPackets = 64

@@ -53,30 +53,33 @@ func TestStockNodes(t *testing.T) {
 	}
 }
 
-// decoysComeHome waits until a stock node has sent some loops more of which all come
-// home. Those of a while may be lost, for a stock node drops what comes to it in the
-// half minute after a change of epochs that it learnt of late; but not for ever.
+// decoysComeHome waits until a stock node has sent some loops more, and sees that all
+// of them come home.
 func decoysComeHome(t *testing.T, n *testnet.Network, name string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*trial.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), trial.Patience)
 	defer cancel()
-	const enough = 20
-	already := len(decoys(t, n, name).sent)
-	var sent, home int
+	const fewest = 20
+	already := len(decoys(t, n, name).sent) // while nodes still connect to each other, some are lost
+	var watched []string
+	if err := n.Wait(ctx, name+"'s decoys", func() (bool, error) {
+		watched = decoys(t, n, name).sent[already:]
+		return len(watched) >= fewest, nil
+	}); err != nil {
+		t.Fatalf("%v: it sent %d", err, len(watched))
+	}
+	var out int
 	if err := n.Wait(ctx, name+"'s decoys to come home", func() (bool, error) {
-		l := decoys(t, n, name)
-		sent, home = len(l.sent)-already, 0
-		for _, loop := range l.sent[already:] {
-			if home++; !l.home[loop] {
-				home = 0
-			}
-			if home == enough {
-				return true, nil
+		home := decoys(t, n, name).home
+		out = 0
+		for _, loop := range watched {
+			if !home[loop] {
+				out++
 			}
 		}
-		return false, nil
+		return out == 0, nil
 	}); err != nil {
-		t.Errorf("%v: of %d no %d in a row did", err, sent, enough)
+		t.Errorf("%v: %d of %d did not", err, out, len(watched))
 	}
 }
 
