@@ -21,10 +21,16 @@ type turns struct {
 	of     int           // how many there are
 }
 
+// Between which sixteenths of an epoch the turns lie.
+const (
+	turnsBegin = 11
+	turnsEnd   = 14
+)
+
 // next returns the first turn after now.
 func (t turns) next(now time.Time) time.Time {
 	begins := directory.EpochStart(directory.EpochAt(now, t.period), t.period)
-	turn := begins.Add(t.period*11/16 + t.period*3/16*time.Duration(t.index)/time.Duration(t.of))
+	turn := begins.Add(t.period*turnsBegin/16 + t.period*(turnsEnd-turnsBegin)/16*time.Duration(t.index)/time.Duration(t.of))
 	if !turn.After(now) {
 		turn = turn.Add(t.period)
 	}
@@ -35,7 +41,7 @@ func (t turns) next(now time.Time) time.Time {
 // authorities have admitted a node, until the consensus that lists it begins: they
 // take it up at their turns, vote with it in the next epoch, and for the one after.
 func JoinTime(period time.Duration) (least, most time.Duration) {
-	return period * (32 - 14) / 16, period * (48 - 11) / 16
+	return period * (2*16 - turnsEnd) / 16, period * (3*16 - turnsBegin) / 16
 }
 
 // safe says whether the engine may start anew at a moment: a timer that slept with
