@@ -243,9 +243,10 @@ func nodeRestoreCommand() *cobra.Command {
 		Short: "Make a node's directory of a backup, on the same machine or another",
 		Long: `Make a node's directory of a backup, on the same machine or another, and seal its
 keys there by --keys. Nothing is written elsewhere: where the configuration named
-other paths for its network file and its state, it names DIR's own. The machine that the backup is of must not run the node any
-more: its mix keys are not in the backup, and two that are one node answer to each
-other's packets.`,
+other paths for its network file and its state, it names DIR's own.
+
+The machine that the backup is of must not run the node any more: its mix keys are
+not in the backup, and two that are one node answer to each other's packets.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := method.method()
