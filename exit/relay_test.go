@@ -148,6 +148,7 @@ func TestRelay(t *testing.T) {
 			go func() { ended <- s.Serve(l) }()
 			defer func() {
 				s.Server.Close()
+				l.Close() // of which the server may not know yet
 				<-ended
 			}()
 			_, port, _ := net.SplitHostPort(l.Addr().String())
@@ -346,6 +347,7 @@ func TestRealTime(t *testing.T) {
 	go func() { ended <- s.Serve(l) }()
 	defer func() {
 		s.Server.Close()
+		l.Close() // of which the server may not know yet
 		<-ended
 	}()
 	cfg := Config{Dir: t.TempDir(), From: "anonymous@exit.example", Hold: 1, Relay: Relay{Address: l.Addr().String(), TLS: "none"}}

@@ -75,7 +75,10 @@ func Serve(ctx context.Context, l net.Listener, dir string) error {
 	server.MaxMessageBytes = maxMessage
 	server.ReadTimeout, server.WriteTimeout = idleTimeout, idleTimeout
 	server.ErrorLog = log.New(io.Discard, "", 0)
-	defer context.AfterFunc(ctx, func() { server.Close() })()
+	defer context.AfterFunc(ctx, func() {
+		server.Close()
+		l.Close() // of which the server may not know yet
+	})()
 	if err := server.Serve(l); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("receiving mail: %w", err)
 	}
