@@ -24,9 +24,9 @@
 //	life.go     a changed configuration, the supervisor, the end
 //	leave.go    how it leaves the network
 //
-// What always holds: a packet leaves only after its replay tag is on disk; a packet
-// that is damaged, replayed, late or forged is dropped and counted, and nothing
-// else happens; what waits in the node stays within its budget, and what is shed
+// What always holds: a packet leaves only after its replay tag is on disk, be it to a
+// neighbour, to a gateway or as an exit's answer; a packet that is damaged, replayed,
+// late or forged is dropped and counted, and nothing else happens; what waits in the node stays within its budget, and what is shed
 // then is drawn at random; no log line and no error names a peer's address.
 //
 // The node speaks Katzenpost's protocols: its links and packets, its descriptors

@@ -28,13 +28,15 @@ type entry struct {
 
 func newEntry(n *node) *entry {
 	g := n.sphinx.Geometry()
-	return &entry{n: n, nothing: make([]byte, g.PayloadTagLength+g.PayloadLength), boxes: map[sphinx.RecipientID]*box{}}
+	e := &entry{n: n, nothing: make([]byte, g.PayloadTagLength+g.PayloadLength), boxes: map[sphinx.RecipientID]*box{}}
+	n.mixer.keep = e.keep
+	return e
 }
 
 // box is what an entry keeps for one gateway.
 type box struct {
-	replies []*packet // oldest first
-	replyID []sphinx.ReplyID
+	id      sphinx.RecipientID
+	replies []*packet     // oldest first
 	more    chan struct{} // of capacity 1: a reply was put in
 	used    time.Time     // when the gateway last came or went
 	here    int           // its connections: for a moment a new one beside an old
@@ -54,44 +56,57 @@ const (
 	burst    = 32
 )
 
-// take keeps a reply for its gateway.
+// take lets a reply wait in the mixer until its replay tag is on disk.
 func (e *entry) take(p *packet, u *sphinx.Unwrapped) bool {
 	if !u.HasRecipient || !u.HasReply {
 		return false
 	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	p.box = e.boxes[u.Recipient]
+	e.mu.Unlock()
 	// Only who was connected has a box: a recipient that somebody made up gets none.
-	b := e.boxes[u.Recipient]
-	if b == nil {
+	if p.box == nil {
 		e.n.counts.unroutable.Add(1)
 		drop(p)
 		return true
 	}
-	if len(b.replies) >= boxSize || e.replies >= int(e.room.Load()) {
-		e.n.counts.shed.Add(1)
-		drop(p)
-		return true
-	}
-	p.body = u.Payload
-	b.replies, b.replyID = append(b.replies, p), append(b.replyID, u.Reply)
-	e.replies++
-	wake(b.more)
+	p.reply, p.body, p.due = u.Reply, u.Payload, p.arrived
+	e.n.mixer.add(p)
 	return true
 }
 
+// keep keeps a reply for its gateway.
+func (e *entry) keep(p *packet) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b := p.box
+	if e.boxes[b.id] != b { // forgotten meanwhile
+		e.n.counts.unroutable.Add(1)
+		drop(p)
+		return
+	}
+	if len(b.replies) >= boxSize || e.replies >= int(e.room.Load()) {
+		e.n.counts.shed.Add(1)
+		drop(p)
+		return
+	}
+	b.replies = append(b.replies, p)
+	e.replies++
+	wake(b.more)
+}
+
 // next takes a gateway's oldest reply out of its box; nil if there is none.
-func (e *entry) next(b *box) (*packet, sphinx.ReplyID) {
+func (e *entry) next(b *box) *packet {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(b.replies) == 0 {
-		return nil, sphinx.ReplyID{}
+		return nil
 	}
-	p, id := b.replies[0], b.replyID[0]
+	p := b.replies[0]
 	b.replies[0] = nil
-	b.replies, b.replyID = b.replies[1:], b.replyID[1:]
+	b.replies = b.replies[1:]
 	e.replies--
-	return p, id
+	return p
 }
 
 // sweep forgets gateways that are away for long.
@@ -113,7 +128,7 @@ func (e *entry) arrive(id sphinx.RecipientID) *box {
 	b := e.boxes[id]
 	if b == nil {
 		e.makeRoom()
-		b = &box{more: make(chan struct{}, 1)}
+		b = &box{id: id, more: make(chan struct{}, 1)}
 		e.boxes[id] = b
 	}
 	b.here++

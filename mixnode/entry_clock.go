@@ -59,8 +59,8 @@ func (g *guest) inSlot(pieces *[]link.Command) *link.Frame {
 	var c link.Command
 	if len(*pieces) > 0 {
 		c, *pieces = (*pieces)[0], (*pieces)[1:]
-	} else if p, id := g.next(g.box); p != nil {
-		if p.frame.Set(link.Command{Kind: link.KindMessage, Reply: id, Data: p.body}) != nil {
+	} else if p := g.next(g.box); p != nil {
+		if p.frame.Set(link.Command{Kind: link.KindMessage, Reply: p.reply, Data: p.body}) != nil {
 			drop(p)
 			return nil
 		}

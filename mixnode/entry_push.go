@@ -26,7 +26,7 @@ func (g *guest) push(ctx context.Context) {
 	defer overdue.Stop()
 	wake(g.box.more) // there may be replies from before
 	for sequence := uint32(1); ; {
-		p, id := g.next(g.box)
+		p := g.next(g.box)
 		if p == nil {
 			select {
 			case <-ctx.Done():
@@ -41,7 +41,7 @@ func (g *guest) push(ctx context.Context) {
 			}
 			continue
 		}
-		err := p.frame.Set(link.Command{Kind: link.KindMessage, Sequence: sequence, Reply: id, Data: p.body})
+		err := p.frame.Set(link.Command{Kind: link.KindMessage, Sequence: sequence, Reply: p.reply, Data: p.body})
 		if err != nil || g.give(p.frame) != nil {
 			return
 		}
@@ -64,11 +64,11 @@ func (g *guest) push(ctx context.Context) {
 
 // answerPoll answers a gateway that asks for its replies itself.
 func (g *guest) answerPoll() bool {
-	p, id := g.next(g.box)
+	p := g.next(g.box)
 	if p == nil {
 		return g.send(link.Command{Kind: link.KindSendRetrievePacketReply}) == nil
 	}
-	if err := p.frame.Set(link.Command{Kind: link.KindSendRetrievePacketReply, Reply: id, Data: p.body}); err != nil {
+	if err := p.frame.Set(link.Command{Kind: link.KindSendRetrievePacketReply, Reply: p.reply, Data: p.body}); err != nil {
 		drop(p)
 		return false
 	}

@@ -86,6 +86,7 @@ func (n *node) reply(t *testing.T, to sphinx.RecipientID, id byte) {
 	if !n.entry.take(p, u) {
 		t.Fatal("the entry did not take a reply")
 	}
+	n.mixer.move()
 }
 
 // To a gateway of ours goes one command of one size in every slot of the entry's
@@ -226,6 +227,96 @@ func TestPush(t *testing.T) {
 	})
 }
 
+// A reply is handed to its gateway, however that is served, only when its replay tag is
+// on disk: until then a kill would make the node forget it, and hand it out twice. Time
+// is virtual, and a commit takes some of it: as much as a test's clock lets go by.
+func TestRepliesWaitForTags(t *testing.T) {
+	const slot = 9 * time.Millisecond // some of them in a commit
+	for name, ask := range map[string]*link.Command{
+		"pushed":  nil,
+		"clocked": {Kind: link.KindMessageDelivered, Sequence: link.Clocked},
+		"polled":  {Kind: link.KindSendRetrievePacket},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := standalone(t, directory.RoleEntry)
+				n.view.Store(&view{slot: slot})
+				ctx, cancel := context.WithCancel(t.Context())
+				running := make(chan error, 1)
+				go func() { running <- n.mixer.run(ctx, n.keys.broken) }()
+				id, reply := sphinx.RecipientID{5}, sphinx.ReplyID{6}
+				s, _ := guestLine(t, ctx, n, id)
+				send := func(c link.Command) {
+					t.Helper()
+					if c.Kind == link.KindSendRetrievePacket {
+						c.Data = make([]byte, n.sphinx.Geometry().PacketLength)
+					}
+					f, err := n.frames.Make(c)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := s.Send(f); err != nil {
+						t.Fatal(err)
+					}
+				}
+				send(link.Command{Kind: link.KindNoOp}) // which proves that it has its key
+				if name == "clocked" {
+					send(*ask)
+				}
+				synctest.Wait()
+				key, err := n.sphinx.Geometry().PublicKey(n.keys.public(n.epoch()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				block, _, err := n.sphinx.NewReplyBlock([]sphinx.Hop{{ID: n.id, Key: key, Recipient: &id, Reply: &reply}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				raw, _, err := n.sphinx.UseReplyBlock(block, []byte("an answer"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				n.give(t, raw, false)
+				tags := n.keys.candidates()[0].tags
+				if tags.Len() != 1 || tags.Durable() != 0 {
+					t.Fatalf("%d tags, %d of them on disk, want one that is not", tags.Len(), tags.Durable())
+				}
+				before := 0 // commands that came before the reply
+				for came := false; !came; before++ {
+					if name == "polled" {
+						send(*ask)
+					}
+					f, c, err := s.Receive()
+					if err != nil {
+						t.Fatal(err)
+					}
+					came = c.Reply == reply
+					f.Release()
+					if came && tags.Durable() != 1 {
+						t.Error("a reply was handed out before its tag was on disk")
+					}
+					if name == "polled" {
+						time.Sleep(slot)
+					}
+				}
+				if name != "pushed" && before < 3 {
+					t.Errorf("%d commands came with the reply, which is too few for a commit's time", before)
+				}
+				n.give(t, raw, false)
+				if got := n.counts.replayed.Load(); got != 1 {
+					t.Errorf("%d replays counted", got)
+				}
+				cancel()
+				s.Close()
+				n.conns.running.Wait()
+				if err := <-running; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // Replies for gateways that never came are dropped; for those that are away they
 // are kept, in bounds, and not for ever.
 func TestBoxes(t *testing.T) {
@@ -246,7 +337,7 @@ func TestBoxes(t *testing.T) {
 	if len(b.replies) != 10 || n.counts.shed.Load() != 2 {
 		t.Errorf("%d replies are kept, %d shed", len(b.replies), n.counts.shed.Load())
 	}
-	if p, id := n.entry.next(b); p == nil || id != (sphinx.ReplyID{0}) {
+	if p := n.entry.next(b); p == nil || p.reply != (sphinx.ReplyID{0}) {
 		t.Error("the oldest reply does not come first")
 	} else {
 		drop(p)

@@ -19,6 +19,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/directory"
 	"codeberg.org/sourdine/sourdine/internal/link"
+	"codeberg.org/sourdine/sourdine/mixnode/replay"
 	"codeberg.org/sourdine/sourdine/sphinx"
 )
 
@@ -57,6 +58,8 @@ type request struct {
 	arrived time.Time
 	block   []byte // the reply block
 	payload []byte
+	key     *epochKey     // among whose replay tags its packet's is
+	ticket  replay.Ticket // of that tag
 }
 
 func newExit(n *node, h *Handler) *exit {
@@ -66,7 +69,9 @@ func newExit(n *node, h *Handler) *exit {
 	return e
 }
 
-// take gives a packet that ends here to whom it is for.
+// take gives a packet that ends here to whom it is for. Its tag need not be on disk yet:
+// only the answer leaves the node, and waits for it. So a handler may be given a request
+// twice, if the node was killed in between, and has to do then as if it came once.
 func (e *exit) take(p *packet, u *sphinx.Unwrapped) bool {
 	if !u.HasRecipient || u.HasReply || u.Recipient != e.echo && u.Recipient != e.office {
 		return false
@@ -75,7 +80,7 @@ func (e *exit) take(p *packet, u *sphinx.Unwrapped) bool {
 	if err != nil || block == nil {
 		return false // nobody can be answered
 	}
-	r := &request{arrived: p.arrived, block: append([]byte(nil), block...), payload: append([]byte(nil), user...)}
+	r := &request{arrived: p.arrived, block: append([]byte(nil), block...), payload: append([]byte(nil), user...), key: p.key, ticket: p.ticket}
 	if u.Recipient == e.echo {
 		r.payload = append([]byte(nil), u.Payload...)
 		drop(p)
@@ -113,7 +118,7 @@ func (e *exit) answer(r *request, payload []byte) {
 		e.n.counts.overdue.Add(1)
 	}
 	e.n.counts.answers.Add(1)
-	e.n.mixer.add(&packet{frame: f, next: next, due: due})
+	e.n.mixer.add(&packet{frame: f, next: next, due: due, key: r.key, ticket: r.ticket})
 }
 
 // advertise is what the descriptor says of the exit's services.

@@ -23,6 +23,8 @@ type packet struct {
 	from    sphinx.NodeID // the node that it came from; zero: from none
 
 	next   sphinx.NodeID
+	box    *box           // at an entry: of the gateway that it is a reply for; nil: it goes to next
+	reply  sphinx.ReplyID // what that gateway knows it by
 	due    time.Time
 	key    *epochKey     // whose replay tags it is among; nil: it was made here, or its tag is on disk
 	ticket replay.Ticket // of its tag
@@ -34,7 +36,7 @@ const packetMemory = int(unsafe.Sizeof(packet{})) + 64
 
 // mixer keeps packets until they may leave: until their delay is over and their
 // replay tag is on disk. Then they lie ready for the neighbour that they go to,
-// whose sender takes them.
+// whose sender takes them, or in the box of the gateway that they are replies for.
 //
 // All packets that wait in the node are here, so here the node holds to its
 // memory: one more than the capacity, and one of all of them is shed at random
@@ -45,6 +47,7 @@ type mixer struct {
 	counts *counts
 	stale  time.Duration // how long after its delay a packet is of no use any more
 	poke   chan struct{} // of capacity 1: look again; the replay tags' wake, too
+	keep   func(*packet) // an entry's, which a reply goes to; it may not call the mixer
 
 	mu       sync.Mutex
 	rng      *rand.Rand
@@ -240,7 +243,8 @@ func (m *mixer) move() time.Duration {
 	return next.Sub(now)
 }
 
-// pass makes a packet ready whose delay is over, if its tag is on disk.
+// pass makes a packet ready whose delay is over, or gives a reply to the entry, if its
+// tag is on disk.
 func (m *mixer) pass(p *packet) {
 	if p.key != nil && p.key.tags.Durable() < p.ticket {
 		if p.key.tags.Err() != nil { // it never will be
@@ -253,6 +257,11 @@ func (m *mixer) pass(p *packet) {
 		return
 	}
 	p.key = nil // which holds all of its epoch's tags
+	if p.box != nil {
+		m.release(p)
+		m.keep(p)
+		return
+	}
 	o, ok := m.ready[p.next]
 	if !ok {
 		m.release(p)

@@ -112,8 +112,7 @@ func TestMixerWaitsForTags(t *testing.T) {
 	if err := tags.Close(); err != nil {
 		t.Fatal(err)
 	}
-	p.key = key
-	p.ticket, _ = tags.Add(&[32]byte{2})
+	p.key, p.ticket = key, ticket+1 // which nobody will bring to disk any more
 	b.add(p)
 	b.move()
 	if list := b.take(there, nil, 1); len(list) != 0 || b.counts.unsynced.Load() != 1 {

@@ -29,9 +29,9 @@ import (
 
 // node is a running node. A packet goes through it so:
 //
-//	incoming ─▶ unwrap ─▶ mixer ─▶ outgoing      forwarded
-//	                 ├──▶ entry ─▶ a gateway      a reply
-//	                 └──▶ exit ─▶ handler ─▶ mixer   a request, and its answer
+//	incoming ─▶ unwrap ─▶ mixer ─▶ outgoing             forwarded
+//	                 ├──▶ mixer ─▶ entry ─▶ a gateway   a reply
+//	                 └──▶ exit ─▶ handler ─▶ mixer      a request, and its answer
 type node struct {
 	cfg     *Config
 	network *directory.Network

@@ -83,7 +83,7 @@ type Tags struct {
 	durable atomic.Uint64
 
 	mu      sync.Mutex
-	table   *table
+	table   *table // nil: closed
 	last    Ticket
 	pending []byte // the fingerprints that no commit has taken yet
 	err     error
@@ -151,12 +151,13 @@ func start(f file, path string, size int64, wake chan<- struct{}) (*Tags, error)
 }
 
 // Add notes a tag and reports whether it is new. If so, its packet must wait until Durable reaches
-// the ticket; if not, its packet is a replay and must be dropped.
+// the ticket; if not, its packet is a replay and must be dropped. After Close and Remove no tag is
+// new.
 func (t *Tags) Add(tag *[32]byte) (Ticket, bool) {
 	fp := t.key.fingerprint(tag)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.table.add(fp) {
+	if t.table == nil || !t.table.add(fp) {
 		return 0, false
 	}
 	t.last++
@@ -176,8 +177,8 @@ func (t *Tags) Add(tag *[32]byte) (Ticket, bool) {
 func (t *Tags) Durable() Ticket { return Ticket(t.durable.Load()) }
 
 // Err returns why no further ticket will become durable, or nil. After Close and Remove it is
-// [fs.ErrClosed], if nothing failed before. Add still tells replays, but a packet whose ticket is not
-// durable must never leave.
+// [fs.ErrClosed], if nothing failed before. After a failure Add still tells replays, but a packet
+// whose ticket is not durable must never leave.
 func (t *Tags) Err() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -192,7 +193,8 @@ func (t *Tags) Len() int {
 }
 
 // Close commits what is pending and closes the file; it waits as long as the disk takes. It returns
-// the error that kept a tag from becoming durable, if any.
+// the error that kept a tag from becoming durable, if any. The set's memory is free then, whoever
+// still waits for a ticket.
 func (t *Tags) Close() error { return t.close() }
 
 // Remove closes the store without a commit and deletes its file. Erase the key first: a key that
@@ -217,6 +219,9 @@ func (t *Tags) finish() error {
 	t.stop()
 	err := t.Err()
 	t.fail(fs.ErrClosed)
+	t.mu.Lock()
+	t.table = nil
+	t.mu.Unlock()
 	if failed := t.file.Close(); err == nil && failed != nil {
 		err = fmt.Errorf("closing replay tags: %w", failed)
 	}
