@@ -18,7 +18,7 @@ type counts struct {
 	throttled  atomic.Uint64 // from a node that sends more than its share, and so had to wait
 	shed       atomic.Uint64 // dropped at random, for the memory was full
 	slow       atomic.Uint64 // dropped at random, for the line's budget was used up
-	stale      atomic.Uint64 // waited too long for their neighbour
+	stale      atomic.Uint64 // waited too long: for their neighbour, their gateway or the handler's answer
 	unsynced   atomic.Uint64 // whose tags could not be written to disk
 	broken     atomic.Uint64 // lost with a connection that broke as they were written
 	overdue    atomic.Uint64 // answers of the handler that came too late to hide how long they took

@@ -2,8 +2,9 @@ package mixnode
 
 import (
 	"context"
+	"math/rand/v2"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -21,9 +22,9 @@ type entry struct {
 
 	mu      sync.Mutex
 	boxes   map[sphinx.RecipientID]*box
-	replies int // in all boxes
-
-	room atomic.Int64 // for replies, in all boxes
+	replies int                 // in all boxes
+	room    int                 // for replies, in all boxes
+	with    [boxSize + 2][]*box // the boxes by how many replies they have, at least one; in any order
 }
 
 func newEntry(n *node) *entry {
@@ -40,6 +41,10 @@ type box struct {
 	more    chan struct{} // of capacity 1: a reply was put in
 	used    time.Time     // when the gateway last came or went
 	here    int           // its connections: for a moment a new one beside an old
+	limit   *rate.Limiter // of what it sends, over whatever connections
+
+	listed int // under how many replies it is in entry.with; 0: it is not
+	place  int // there
 }
 
 const (
@@ -75,7 +80,10 @@ func (e *entry) take(p *packet, u *sphinx.Unwrapped) bool {
 	return true
 }
 
-// keep keeps a reply for its gateway.
+// keep keeps a reply for its gateway. If its box is full, one of the box is shed, and if
+// the memory is, one of the fullest box of all: a gateway that lets replies pile up, and
+// one that went away, lose their own. Each that is in the box, the newest as well, is as
+// likely as any other, as in the mixer.
 func (e *entry) keep(p *packet) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -85,14 +93,60 @@ func (e *entry) keep(p *packet) {
 		drop(p)
 		return
 	}
-	if len(b.replies) >= boxSize || e.replies >= int(e.room.Load()) {
-		e.n.counts.shed.Add(1)
-		drop(p)
-		return
-	}
 	b.replies = append(b.replies, p)
 	e.replies++
+	e.list(b)
+	if len(b.replies) > boxSize {
+		e.shed(b)
+	}
+	e.shedBeyond()
 	wake(b.more)
+}
+
+// resize changes for how many replies there is room.
+func (e *entry) resize(room int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.room = room
+	e.shedBeyond()
+}
+
+// shedBeyond sheds the replies for which there is no room.
+func (e *entry) shedBeyond() {
+	for e.replies > e.room {
+		fullest := len(e.with) - 1
+		for len(e.with[fullest]) == 0 {
+			fullest--
+		}
+		e.shed(e.with[fullest][rand.IntN(len(e.with[fullest]))])
+	}
+}
+
+// shed drops one of a box's replies.
+func (e *entry) shed(b *box) {
+	i := rand.IntN(len(b.replies))
+	drop(b.replies[i])
+	b.replies = slices.Delete(b.replies, i, i+1)
+	e.replies--
+	e.list(b)
+	e.n.counts.shed.Add(1)
+}
+
+// list notes how many replies a box has now.
+func (e *entry) list(b *box) {
+	if b.listed > 0 {
+		l := e.with[b.listed]
+		last := len(l) - 1
+		l[b.place] = l[last]
+		l[b.place].place = b.place
+		l[last] = nil
+		e.with[b.listed] = l[:last]
+	}
+	b.listed = len(b.replies)
+	if b.listed > 0 {
+		b.place = len(e.with[b.listed])
+		e.with[b.listed] = append(e.with[b.listed], b)
+	}
 }
 
 // next takes a gateway's oldest reply out of its box; nil if there is none.
@@ -106,6 +160,7 @@ func (e *entry) next(b *box) *packet {
 	b.replies[0] = nil
 	b.replies = b.replies[1:]
 	e.replies--
+	e.list(b)
 	return p
 }
 
@@ -113,11 +168,12 @@ func (e *entry) next(b *box) *packet {
 func (e *entry) sweep() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for id, b := range e.boxes {
+	for _, b := range e.boxes {
 		if b.here > 0 || e.n.now().Sub(b.used) < kept*e.n.period {
 			continue
 		}
-		e.forget(id, b)
+		e.n.counts.stale.Add(uint64(len(b.replies)))
+		e.forget(b)
 	}
 }
 
@@ -128,7 +184,7 @@ func (e *entry) arrive(id sphinx.RecipientID) *box {
 	b := e.boxes[id]
 	if b == nil {
 		e.makeRoom()
-		b = &box{id: id, more: make(chan struct{}, 1)}
+		b = &box{id: id, more: make(chan struct{}, 1), limit: rate.NewLimiter(e.n.clientRate(), burst)}
 		e.boxes[id] = b
 	}
 	b.here++
@@ -150,20 +206,24 @@ func (e *entry) makeRoom() {
 	if len(e.boxes) < 2*e.n.maxPeers {
 		return
 	}
-	for id, b := range e.boxes {
+	for _, b := range e.boxes {
 		if b.here == 0 {
-			e.forget(id, b)
+			e.n.counts.shed.Add(uint64(len(b.replies)))
+			e.forget(b)
 			return
 		}
 	}
 }
 
-func (e *entry) forget(id sphinx.RecipientID, b *box) {
+// forget ends a box, whose replies the caller has counted.
+func (e *entry) forget(b *box) {
 	for _, p := range b.replies {
-		e.replies--
 		drop(p)
 	}
-	delete(e.boxes, id)
+	e.replies -= len(b.replies)
+	b.replies = nil
+	e.list(b)
+	delete(e.boxes, b.id)
 }
 
 // guest is a gateway's connection.
@@ -171,7 +231,6 @@ type guest struct {
 	*entry
 	session *link.Session
 	box     *box
-	limit   *rate.Limiter
 
 	ctx      context.Context // of push and tick
 	cancel   context.CancelFunc
@@ -185,7 +244,7 @@ type guest struct {
 func (e *entry) welcome(ctx context.Context, nb *neighbour) *guest {
 	g := &guest{
 		entry: e, session: nb.session, box: e.arrive(sphinx.RecipientID(nb.name)),
-		limit: rate.NewLimiter(e.n.clientRate(), burst), acks: make(chan uint32, 1),
+		acks: make(chan uint32, 1),
 	}
 	g.ctx, g.cancel = context.WithCancel(ctx)
 	var pushing context.Context
@@ -214,8 +273,8 @@ func (g *guest) obey(ctx context.Context, f *link.Frame, c link.Command) bool {
 			return false
 		}
 		now := g.n.now()
-		g.limit.SetLimitAt(now, g.n.clientRate())
-		if !g.limit.AllowN(now, 1) {
+		g.box.limit.SetLimitAt(now, g.n.clientRate())
+		if !g.box.limit.AllowN(now, 1) {
 			g.n.counts.limited.Add(1)
 			f.Release()
 			return true

@@ -3,6 +3,7 @@ package mixnode
 import (
 	"bytes"
 	"context"
+	"math"
 	"net"
 	"sync"
 	"testing"
@@ -323,7 +324,7 @@ func TestBoxes(t *testing.T) {
 	n := standalone(t, directory.RoleEntry)
 	now := time.Now()
 	n.now = func() time.Time { return now }
-	n.entry.room.Store(10)
+	n.entry.resize(10)
 	n.reply(t, sphinx.RecipientID{1}, 1)
 	if n.counts.unroutable.Load() != 1 || len(n.entry.boxes) != 0 {
 		t.Error("a recipient that never came has a box")
@@ -337,9 +338,12 @@ func TestBoxes(t *testing.T) {
 	if len(b.replies) != 10 || n.counts.shed.Load() != 2 {
 		t.Errorf("%d replies are kept, %d shed", len(b.replies), n.counts.shed.Load())
 	}
-	if p := n.entry.next(b); p == nil || p.reply != (sphinx.ReplyID{0}) {
-		t.Error("the oldest reply does not come first")
-	} else {
+	for last := -1; len(b.replies) > 3; {
+		p := n.entry.next(b)
+		if int(p.reply[0]) <= last {
+			t.Error("the oldest reply does not come first")
+		}
+		last = int(p.reply[0])
 		drop(p)
 	}
 	now = now.Add(2 * n.period)
@@ -354,16 +358,153 @@ func TestBoxes(t *testing.T) {
 	}
 	now = now.Add(2 * n.period)
 	n.entry.sweep()
-	if len(n.entry.boxes) != 0 || n.entry.replies != 0 {
-		t.Errorf("%d boxes and %d replies are left", len(n.entry.boxes), n.entry.replies)
+	if len(n.entry.boxes) != 0 || n.entry.replies != 0 || n.counts.stale.Load() != 3 {
+		t.Errorf("%d boxes and %d replies are left, %d were counted", len(n.entry.boxes), n.entry.replies, n.counts.stale.Load())
 	}
 
 	// Names that somebody makes up do not fill the memory.
 	n.maxPeers = 3
 	for i := range 20 {
-		n.entry.depart(n.entry.arrive(sphinx.RecipientID{2, byte(i)}))
+		id := sphinx.RecipientID{2, byte(i)}
+		n.entry.depart(n.entry.arrive(id))
+		n.reply(t, id, 1)
 	}
-	if len(n.entry.boxes) != 2*n.maxPeers {
-		t.Errorf("%d boxes for %d gateways", len(n.entry.boxes), n.maxPeers)
+	if len(n.entry.boxes) != 2*n.maxPeers || n.entry.replies != 2*n.maxPeers {
+		t.Errorf("%d boxes and %d replies for %d gateways", len(n.entry.boxes), n.entry.replies, n.maxPeers)
 	}
+	if got := n.counts.shed.Load(); got != 2+20-2*uint64(n.maxPeers) {
+		t.Errorf("%d replies shed", got)
+	}
+}
+
+// What is shed of an entry's replies is one of the fullest box, or of a box that is full
+// by itself, drawn at random: the newest and the oldest have the chance of the others,
+// and who keeps few loses none to who keeps many.
+func TestBoxesShedAtRandom(t *testing.T) {
+	n := standalone(t, directory.RoleEntry)
+	few, many, last := sphinx.RecipientID{1}, sphinx.RecipientID{2}, sphinx.RecipientID{3}
+	for _, test := range []struct {
+		name string
+		room int
+		have []sphinx.RecipientID // of a reply each, in this order; then one more than there is room for comes
+		want []float64            // of the chances of each; 0: it stays
+	}{
+		{"the fullest is the newest's", 5, []sphinx.RecipientID{few, many, many, few, many, many}, []float64{0, 1, 1, 0, 1, 1}},
+		{"the fullest is another's", 5, []sphinx.RecipientID{many, few, many, few, many, few}, []float64{1, 1, 1, 1, 1, 1}},
+		{"many boxes", 5, []sphinx.RecipientID{many, many, few, many, last, few}, []float64{1, 1, 0, 1, 0, 0}},
+		{"a full box", 2 * boxSize, nil, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.have == nil {
+				for range boxSize + 1 {
+					test.have, test.want = append(test.have, many), append(test.want, 1)
+				}
+			}
+			const rounds = 4000
+			n.entry.resize(test.room)
+			sum := 0.0
+			for _, chance := range test.want {
+				sum += chance
+			}
+			lost := make([]float64, len(test.have))
+			for range rounds {
+				n.counts.shed.Store(0)
+				boxes := []*box{n.entry.arrive(few), n.entry.arrive(many), n.entry.arrive(last)}
+				var packets []*packet
+				for _, to := range test.have {
+					f, err := n.frames.Make(link.Command{Kind: link.KindNoOp})
+					if err != nil {
+						t.Fatal(err)
+					}
+					packets = append(packets, &packet{frame: f, box: n.entry.boxes[to]})
+					n.entry.keep(packets[len(packets)-1])
+				}
+				for i, p := range packets {
+					if p.frame == nil {
+						lost[i]++
+					}
+				}
+				if got := n.counts.shed.Load(); got != 1 || n.entry.replies != len(packets)-1 {
+					t.Fatalf("%d replies are kept, %d were shed", n.entry.replies, got)
+				}
+				for _, b := range boxes {
+					n.entry.forget(b)
+				}
+			}
+			for i, got := range lost {
+				want := rounds * test.want[i] / sum
+				if math.Abs(got-want) > 6*math.Sqrt(want) {
+					t.Errorf("reply %d of %d was shed %v times of %d, want about %.0f", i, len(lost), got, rounds, want)
+				}
+			}
+			for replies, boxes := range n.entry.with {
+				if len(boxes) > 0 {
+					t.Errorf("%d boxes are listed with %d replies when all are gone", len(boxes), replies)
+				}
+			}
+		})
+	}
+}
+
+// Less room for replies holds at once, and costs the gateways with the most.
+func TestBoxesResize(t *testing.T) {
+	n := standalone(t, directory.RoleEntry)
+	var boxes []*box
+	for i := range byte(4) {
+		id := sphinx.RecipientID{i}
+		boxes = append(boxes, n.entry.arrive(id))
+		for range 1 + 10*int(i) {
+			n.reply(t, id, i)
+		}
+	}
+	n.entry.resize(20)
+	for i, want := range []int{1, 6, 6, 6} {
+		if got := len(boxes[i].replies); got < want || got > want+1 {
+			t.Errorf("box %d has %d replies, want about %d", i, got, want)
+		}
+	}
+	if shed := n.counts.shed.Load(); n.entry.replies != 20 || shed != 1+11+21+31-20 {
+		t.Errorf("%d replies are kept, %d shed", n.entry.replies, shed)
+	}
+}
+
+// A gateway that comes anew has sent what it has sent: it cannot buy another burst with
+// another connection.
+func TestLimitOutlivesConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := standalone(t, directory.RoleEntry)
+		slot := n.slot()
+		passed := func(packets int) (count int) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			before := n.counts.received.Load()
+			s, _ := guestLine(t, ctx, n, sphinx.RecipientID{5})
+			for range packets {
+				f, err := n.frames.Make(link.Command{Kind: link.KindSendPacket, Data: make([]byte, n.sphinx.Geometry().PacketLength)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Send(f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			s.Close()
+			n.conns.running.Wait()
+			return int(n.counts.received.Load() - before)
+		}
+		if got := passed(burst + 8); got != burst {
+			t.Errorf("%d packets pass at once, want %d", got, burst)
+		}
+		if got := passed(8); got != 0 {
+			t.Errorf("%d packets pass over another connection at once", got)
+		}
+		time.Sleep(5 * slot)
+		if got, want := passed(burst), int(5*2*headroom); got != want {
+			t.Errorf("%d packets pass five slots later, want %d", got, want)
+		}
+		if got := n.counts.limited.Load(); got != 8+8+burst-uint64(5*2*headroom) {
+			t.Errorf("%d packets are counted", got)
+		}
+	})
 }

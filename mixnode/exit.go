@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -27,12 +28,15 @@ const (
 	// echoEndpoint is where the loops of all nodes turn.
 	echoEndpoint = "+echo"
 
-	// requestsWaiting is how many requests may wait for the handler, and
-	// requestsGiven how many are remembered that it was given and has not answered:
-	// some it never does. What is beyond is lost, as on a line, and sent again by its
-	// gateway.
+	// requestsWaiting is how many requests may wait for the handler at most, and
+	// requestsGiven how many are remembered that it was given and has not answered. Of
+	// one more, one at random is shed, as in the mixer, and sent again by its gateway.
 	requestsWaiting = 1024
 	requestsGiven   = 1024
+
+	// answerable is for how long a request is remembered that the handler was given: it
+	// answers within seconds, and some requests never, which would fill the list.
+	answerable = time.Minute
 
 	// lastWords is how long a handler may still log that takes no requests any more.
 	lastWords = 5 * time.Second
@@ -45,25 +49,28 @@ type exit struct {
 	handler *Handler
 	echo    sphinx.RecipientID
 	office  sphinx.RecipientID
-	out     chan *request // to the handler
+	more    chan struct{} // of capacity 1: a request waits
 
-	mu     sync.Mutex
-	given  map[uint64]*request // to the handler, by their numbers
-	oldest uint64              // every request before it was answered or forgotten
-	next   uint64              // request's number
+	mu      sync.Mutex
+	waiting []*request          // for the handler, oldest first
+	room    int                 // for them
+	given   map[uint64]*request // to the handler, by their numbers
+	oldest  uint64              // every request before it was answered or forgotten
+	next    uint64              // request's number
 }
 
 // request is what arrived for the handler.
 type request struct {
 	arrived time.Time
-	block   []byte // the reply block
+	given   time.Time // to the handler
+	block   []byte    // the reply block
 	payload []byte
 	key     *epochKey     // among whose replay tags its packet's is
 	ticket  replay.Ticket // of that tag
 }
 
 func newExit(n *node, h *Handler) *exit {
-	e := &exit{n: n, handler: h, out: make(chan *request, requestsWaiting), given: map[uint64]*request{}}
+	e := &exit{n: n, handler: h, more: make(chan struct{}, 1), given: map[uint64]*request{}}
 	copy(e.echo[:], echoEndpoint)
 	copy(e.office[:], directory.Endpoint)
 	return e
@@ -88,13 +95,34 @@ func (e *exit) take(p *packet, u *sphinx.Unwrapped) bool {
 		return true
 	}
 	drop(p)
-	select {
-	case e.out <- r:
-		e.n.counts.requests.Add(1)
-	default:
+	e.wait(r)
+	return true
+}
+
+// wait lets a request wait for the handler.
+func (e *exit) wait(r *request) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.waiting = append(e.waiting, r)
+	e.shedBeyond()
+	wake(e.more)
+}
+
+// resize changes how many requests may wait for the handler.
+func (e *exit) resize(room int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.room = room
+	e.shedBeyond()
+}
+
+// shedBeyond sheds the requests for which there is no room.
+func (e *exit) shedBeyond() {
+	for len(e.waiting) > e.room {
+		i := rand.IntN(len(e.waiting))
+		e.waiting = slices.Delete(e.waiting, i, i+1)
 		e.n.counts.shed.Add(1)
 	}
-	return true
 }
 
 // answer sends an answer back, so long after the request as every other.
@@ -230,14 +258,17 @@ func (e *exit) dial(ctx context.Context, w *watch, path string) (net.Conn, error
 func (e *exit) write(conn io.Writer, over <-chan struct{}) {
 	encode := cbor.NewEncoder(conn)
 	for {
-		select {
-		case <-over:
-			return
-		case r := <-e.out:
-			id, payload := e.number(r)
-			if encode.Encode(&cborplugin.Request{RequestAt: r.arrived, ID: id, Payload: payload, SURB: isBlock}) != nil {
-				return // read sees it, too
+		r := e.nextRequest()
+		if r == nil {
+			select {
+			case <-over:
+				return
+			case <-e.more:
 			}
+			continue
+		}
+		if encode.Encode(r) != nil {
+			return // read sees it, too
 		}
 	}
 }
@@ -246,18 +277,50 @@ func (e *exit) write(conn io.Writer, over <-chan struct{}) {
 // that there is one.
 var isBlock = []byte{1}
 
-// number gives a request its number, and remembers it without its payload.
-func (e *exit) number(r *request) (id uint64, payload []byte) {
+// nextRequest is what the handler is given next, under a number of its own; nil: nothing
+// waits. The request is remembered without its payload.
+func (e *exit) nextRequest() *cborplugin.Request {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	id, payload = e.next, r.payload
-	e.next++
-	r.payload = nil
-	e.given[id] = r
-	for ; e.next-e.oldest > requestsGiven; e.oldest++ {
-		delete(e.given, e.oldest)
+	if len(e.waiting) == 0 {
+		return nil
 	}
-	return id, payload
+	r := e.waiting[0]
+	e.waiting[0] = nil
+	e.waiting = e.waiting[1:]
+	out := &cborplugin.Request{RequestAt: r.arrived, ID: e.next, Payload: r.payload, SURB: isBlock}
+	r.payload = nil
+	e.remember(r)
+	e.n.counts.requests.Add(1)
+	return out
+}
+
+// remember keeps a request for when it is answered.
+func (e *exit) remember(r *request) {
+	r.given = e.n.now()
+	for ; e.oldest < e.next; e.oldest++ {
+		old := e.given[e.oldest]
+		if old != nil && r.given.Sub(old.given) < answerable {
+			break
+		}
+		if old != nil {
+			delete(e.given, e.oldest)
+			e.n.counts.stale.Add(1)
+		}
+	}
+	e.given[e.next] = r
+	e.next++
+	if len(e.given) <= requestsGiven {
+		return
+	}
+	e.n.counts.shed.Add(1)
+	n := rand.IntN(len(e.given))
+	for id := range e.given {
+		if n--; n < 0 {
+			delete(e.given, id)
+			return
+		}
+	}
 }
 
 // answered takes out the request with a number; nil if there is none any more.

@@ -43,9 +43,11 @@ func (n *node) hold(b Budget) {
 	switch {
 	case n.entry != nil:
 		packets /= 2
-		n.entry.room.Store(int64(packets))
+		n.entry.resize(packets)
 	case n.exit != nil:
-		packets = max(packets-requestsWaiting, packets/2)
+		waiting := min(requestsWaiting, packets/2)
+		packets -= waiting
+		n.exit.resize(waiting)
 	}
 	n.mixer.resize(packets, n.traffic.waiting(part(n.period, patience)))
 	debug.SetMemoryLimit(b.Memory() + runtimeOverhead)

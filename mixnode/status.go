@@ -78,7 +78,7 @@ type Dropped struct {
 	Limited    uint64 `json:"limited"`    // of gateways that send too much
 	Shed       uint64 `json:"shed"`       // at random, for the memory was full
 	Slow       uint64 `json:"slow"`       // at random, for the line's budget was used up
-	Stale      uint64 `json:"stale"`      // waited too long for their neighbour
+	Stale      uint64 `json:"stale"`      // waited too long: for their neighbour, their gateway or the handler's answer
 	Unsynced   uint64 `json:"unsynced"`   // the disk failed
 	Broken     uint64 `json:"broken"`     // lost with a connection
 	Overdue    uint64 `json:"overdue"`    // answers that came too late to hide how long they took; these are sent

@@ -38,10 +38,11 @@ func standalone(t *testing.T, role directory.Role) *node {
 	switch role {
 	case directory.RoleEntry:
 		n.entry = newEntry(n)
-		n.entry.room.Store(100)
+		n.entry.resize(100)
 		n.terminal = n.entry.take
 	case directory.RoleExit:
 		n.exit = newExit(n, &Handler{})
+		n.exit.resize(100)
 		n.terminal = n.exit.take
 	}
 	n.openKeys(t)
@@ -142,6 +143,9 @@ func TestRouting(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			n := standalone(t, test.role)
 			n.give(t, n.wrap(t, n.epoch(), test.first, test.more...), test.client)
+			if n.exit != nil {
+				n.exit.nextRequest()
+			}
 			held, _ := n.mixer.load()
 			got := n.counts.all()
 			if test.want == "" && (held != 1 || len(got) != 0) || test.want != "" && (held != 0 || got[test.want] != 1 || len(got) != 1) {
