@@ -17,7 +17,7 @@ import (
 
 // Budget is what a node may take of its machine and of its line.
 type Budget struct {
-	MemoryMB int `toml:"memory_mb"` // for packets that wait, in 2^20 bytes; 0: 256
+	MemoryMB int `toml:"memory_mb"` // for packets that wait and replay tags, in 2^20 bytes; 0: 256
 	RateKbit int `toml:"rate_kbit"` // each way, in 1,000 bits a second; 0: what the line carries
 	MonthGB  int `toml:"month_gb"`  // both ways together in a calendar month (UTC), in 10^9 bytes; 0: no end
 }
@@ -48,7 +48,7 @@ func (b *Budget) check() error {
 	return nil
 }
 
-// Memory is how many bytes packets that wait may take.
+// Memory is how many bytes packets that wait and replay tags may take.
 func (b *Budget) Memory() int64 {
 	if b.MemoryMB == 0 {
 		return defaultMemoryMB << 20

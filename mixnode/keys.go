@@ -27,6 +27,7 @@ type epochKey struct {
 type keys struct {
 	store *mixkeys.Keys
 	wake  chan<- struct{}
+	sized chan struct{} // of capacity 1: after a roll the tags may take other memory
 
 	open    map[uint64]*epochKey // roll's alone
 	givenUp map[uint64]bool      // roll's alone
@@ -48,7 +49,7 @@ func KeyFiles(state string) ([]seal.File, error) {
 // openKeys opens the mix keys below a node's state directory. wake is told when
 // replay tags have come to disk.
 func openKeys(state string, g *sphinx.Geometry, sealer *seal.Sealer, wake chan<- struct{}) (*keys, error) {
-	k := &keys{wake: wake, open: map[uint64]*epochKey{}, givenUp: map[uint64]bool{}}
+	k := &keys{wake: wake, sized: make(chan struct{}, 1), open: map[uint64]*epochKey{}, givenUp: map[uint64]bool{}}
 	k.current.Store(&[]*epochKey{})
 	var err error
 	k.store, err = mixkeys.Open(filepath.Join(state, keysDir), g, sealer, k.prepare)
@@ -84,6 +85,7 @@ func (k *keys) roll(epoch uint64) error {
 	around := []uint64{epoch, epoch - 1, epoch + 1}
 	k.show(around)
 	k.unused()
+	defer wake(k.sized)
 	var problems []error
 	for e, old := range k.open {
 		if e+1 < epoch {
@@ -94,9 +96,18 @@ func (k *keys) roll(epoch uint64) error {
 	problems = append(problems, k.store.Ensure(epoch))
 	for _, e := range around {
 		problems = append(problems, k.openTags(e))
+		k.show(around) // after a start it is of use as soon as it has read this epoch's tags
 	}
-	k.show(around)
 	return errors.Join(problems...)
+}
+
+// memory is how many bytes the replay tags of all candidates take.
+func (k *keys) memory() int {
+	sum := 0
+	for _, key := range k.candidates() {
+		sum += key.tags.Memory()
+	}
+	return sum
 }
 
 // show makes the open keys of these epochs the candidates.

@@ -15,12 +15,12 @@ import (
 // what is under way leave before it goes.
 
 const (
-	// Overhead is what a node's process takes besides the packets that wait, in bytes:
+	// Overhead is what a node's process takes besides its budget, in bytes:
 	// what runtimeOverhead is for, the program itself, and what the collector has not
 	// come to yet.
 	Overhead = 96 << 20
 
-	// runtimeOverhead is what Go's memory may take besides those packets: connections,
+	// runtimeOverhead is what Go's memory may take besides the budget: connections,
 	// documents, keys, an exit's requests.
 	runtimeOverhead = 64 << 20
 
@@ -36,10 +36,19 @@ const (
 	goodbye = 5 * time.Minute
 )
 
-// hold makes the node keep to a budget.
+// hold makes the node keep to a budget. Packets may wait in what the replay tags leave of
+// its memory. They grow: with each packet, and by a whole epoch's when a key's are read.
 func (n *node) hold(b Budget) {
 	n.traffic.set(b)
-	packets := max(int(b.Memory())/(n.frames.Memory()+packetMemory), leastPackets)
+	tags, each := n.keys.memory(), n.frames.Memory()+packetMemory
+	room := int(b.Memory()) - tags
+	if least := leastPackets * each; room < least {
+		room = least
+		n.say("memory", fmt.Sprintf("what this node has to know of the packets of the last hours takes %d MB, and its memory_mb is %d, so hardly any packet can wait: give it %d more", tags>>20, b.Memory()>>20, (tags+least)>>20), nil)
+	} else {
+		n.said("memory")
+	}
+	packets := room / each
 	switch {
 	case n.entry != nil:
 		packets /= 2
@@ -50,7 +59,7 @@ func (n *node) hold(b Budget) {
 		n.exit.resize(waiting)
 	}
 	n.mixer.resize(packets, n.traffic.waiting(part(n.period, patience)))
-	debug.SetMemoryLimit(b.Memory() + runtimeOverhead)
+	debug.SetMemoryLimit(int64(tags+room) + runtimeOverhead)
 }
 
 // adapt keeps to the budget as time goes on, and takes changes, until ctx ends.
@@ -65,6 +74,7 @@ func (n *node) adapt(ctx context.Context, changes <-chan *Config) error {
 		case c := <-changes:
 			n.change(c)
 			budget = c.Budget
+		case <-n.keys.sized:
 		case <-clock.C:
 			if err := n.traffic.store(); err != nil {
 				n.say("traffic", "the month's traffic is not on disk", err)

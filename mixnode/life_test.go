@@ -3,11 +3,13 @@ package mixnode
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -148,7 +150,7 @@ func TestChange(t *testing.T) {
 	if got := n.traffic.line().PaceKbit; got != 1000 {
 		t.Errorf("the pace is %d", got)
 	}
-	if got, want := n.mixer.size(), 32<<20/(n.frames.Memory()+packetMemory); got != want {
+	if got, want := n.mixer.size(), (32<<20-n.keys.memory())/(n.frames.Memory()+packetMemory); got != want {
 		t.Errorf("%d packets may wait, want %d", got, want)
 	}
 	if got := *n.address.Load(); got != c.Address {
@@ -156,6 +158,65 @@ func TestChange(t *testing.T) {
 	}
 	if text := log.String(); !strings.Contains(text, `changed="name, layer"`) || strings.Contains(text, "192.0.2.1") {
 		t.Errorf("the log says %s", text)
+	}
+}
+
+// Replay tags are part of what a node may take: as they grow, fewer packets may wait, and
+// when they leave hardly any room the node says so. Where it has forgotten an epoch's,
+// there is room again at once.
+func TestTagsCountAgainstTheBudget(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
+	n := standalone(t, directory.RoleMix)
+	now := time.Now()
+	n.now = func() time.Time { return now }
+	each, budget := n.frames.Memory()+packetMemory, Budget{MemoryMB: minMemoryMB}
+	taken := func() int { return n.keys.memory() + n.mixer.size()*each }
+	tags, seen := n.keys.candidates()[0].tags, uint64(0)
+	fill := func(count int) {
+		for range count {
+			seen++
+			tags.Add((*[32]byte)(binary.LittleEndian.AppendUint64(make([]byte, 24), seen)))
+		}
+	}
+	n.hold(budget)
+	empty := n.mixer.size()
+	if took := taken(); took > minMemoryMB<<20 || took < minMemoryMB<<20-each {
+		t.Errorf("tags and packets may take %d bytes together", took)
+	}
+	fill(1_000_000)
+	n.hold(budget)
+	if took := taken(); took > minMemoryMB<<20 || took < minMemoryMB<<20-each || n.mixer.size() > empty-4_000_000/each {
+		t.Errorf("with a million tags, which take %d bytes, tags and packets may take %d together", n.keys.memory(), took)
+	}
+	if said := n.troubles.all(""); len(said) > 0 {
+		t.Errorf("the node says %v", said)
+	}
+	fill(2_000_000)
+	n.hold(budget)
+	if said := n.troubles.all(""); n.mixer.size() != leastPackets || len(said) != 1 || !strings.Contains(said[0], "memory_mb") {
+		t.Errorf("%d packets may wait beside %d bytes of tags, and the node says %v", n.mixer.size(), n.keys.memory(), said)
+	}
+	if limit := debug.SetMemoryLimit(-1); limit < int64(n.keys.memory()+leastPackets*each) {
+		t.Errorf("the runtime's limit is %d bytes, below what tags and packets take", limit)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	n.cfg.Budget = budget
+	go func() { done <- n.adapt(ctx, nil) }()
+	now = now.Add(2 * n.period)
+	if err := n.keys.roll(n.epoch()); err != nil {
+		t.Fatal(err)
+	}
+	for n.mixer.size() < empty { // the test's timeout is the bound
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if said := n.troubles.all(""); len(said) > 0 {
+		t.Errorf("with room again the node says %v", said)
 	}
 }
 

@@ -189,12 +189,14 @@ func newNode(c *Config, network *directory.Network, s *seal.Sealer, h *Handler, 
 	if n.authorities, err = newVoters(network, identity, n.id); err != nil {
 		return nil, fmt.Errorf("preparing to talk to the authorities: %w", err)
 	}
-	n.hold(c.Budget)
 	if err := n.loadDocuments(); err != nil {
 		return nil, err
 	}
-	n.keys, err = openKeys(c.State, g, s, n.mixer.poke)
-	return n, err
+	if n.keys, err = openKeys(c.State, g, s, n.mixer.poke); err != nil {
+		return nil, err
+	}
+	n.hold(c.Budget)
+	return n, nil
 }
 
 // run runs the node's parts until one of them fails, or until ctx ends and what is

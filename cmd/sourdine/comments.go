@@ -13,7 +13,7 @@ var nodeComments = map[string]string{
 	"metrics": "Where Prometheus finds counts, on this machine alone.",
 
 	"[budget]":  "What the node may use. `systemctl reload` makes a change hold at once.",
-	"memory_mb": "For packets that wait. The process takes up to 100 MB besides.",
+	"memory_mb": "For packets that wait, and to know those that came. The process takes up to 100 MB besides.",
 	"rate_kbit": "Each way, in 1,000 bits a second; 0: what the line carries.",
 	"month_gb":  "Both ways together, in a calendar month; 0: no end.",
 

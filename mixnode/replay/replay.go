@@ -192,6 +192,17 @@ func (t *Tags) Len() int {
 	return int(t.last)
 }
 
+// Memory returns how many bytes the set of tags takes. What waits for a commit comes to it, of which
+// there is never much.
+func (t *Tags) Memory() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.table == nil {
+		return 0
+	}
+	return t.table.memory()
+}
+
 // Close commits what is pending and closes the file; it waits as long as the disk takes. It returns
 // the error that kept a tag from becoming durable, if any. The set's memory is free then, whoever
 // still waits for a ticket.

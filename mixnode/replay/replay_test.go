@@ -61,6 +61,9 @@ func TestReplays(t *testing.T) {
 	if err := tags.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if tags.Memory() != 0 {
+		t.Errorf("after Close the tags take %d bytes", tags.Memory())
+	}
 	if tags.Durable() != 4 || !errors.Is(tags.Err(), fs.ErrClosed) || tags.Close() != nil {
 		t.Errorf("after Close: durable %d, error %v, closing again %v", tags.Durable(), tags.Err(), tags.Close())
 	}
@@ -543,6 +546,9 @@ func TestTenMillion(t *testing.T) {
 		tags.Len(), size, float64(size)/total, bytes/1e6, bytes/total, took.Round(time.Millisecond), cpu.Round(time.Millisecond), float64(work)/total)
 	if bytes > 65e6 {
 		t.Errorf("%.1f MB in memory, want at most 65", bytes/1e6)
+	}
+	if says := float64(tags.Memory()); says < 0.97*bytes || says > 1.03*bytes {
+		t.Errorf("the tags say that they take %.1f MB, and take %.1f", says/1e6, bytes/1e6)
 	}
 	if work > 20*total {
 		t.Errorf("opening looked at %d slots, want at most 20 a tag", work)

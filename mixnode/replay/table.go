@@ -1,5 +1,7 @@
 package replay
 
+import "unsafe"
+
 // segments is the number of tables that a set consists of: the 16 bits of a fingerprint that choose
 // one need not be stored, which leaves 32.
 const segments = 1 << 16
@@ -12,6 +14,7 @@ const segments = 1 << 16
 type table struct {
 	segments []segment
 	first    int    // the slots of a segment when its first fingerprint comes
+	slots    int    // of all segments
 	work     uint64 // slots looked at since the beginning
 }
 
@@ -58,12 +61,18 @@ func (t *table) put(slots []uint32, rest uint32) bool {
 	}
 }
 
+// memory is how many bytes the set takes.
+func (t *table) memory() int {
+	return segments*int(unsafe.Sizeof(segment{})) + t.slots*int(unsafe.Sizeof(uint32(0)))
+}
+
 func (t *table) grow(s *segment) {
 	old := s.slots
 	n := max(len(old)+len(old)/4+1, t.first, 4)
 	s.slots = append([]uint32(nil), make([]uint32, n)...)
 	s.slots = s.slots[:cap(s.slots)] // all that the allocator's size class gives
 	clear(s.slots[n:])
+	t.slots += len(s.slots) - len(old)
 	for _, rest := range old {
 		if rest != 0 {
 			t.put(s.slots, rest)
