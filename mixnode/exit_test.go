@@ -150,7 +150,7 @@ func TestUnansweredRequestsAreBounded(t *testing.T) {
 	for i, share := range []float64{0.135, 0.233, 0.632} {
 		want := share * requestsGiven
 		if math.Abs(float64(kept[i])-want) > 6*math.Sqrt(want*(1-share)) {
-			t.Errorf("%d requests are kept of the oldest, middle and newest third, want about %.0f of number %d", kept, want, i)
+			t.Errorf("of the oldest, middle and newest third %d requests are kept, want about %.0f in place %d", kept, want, i)
 		}
 	}
 
