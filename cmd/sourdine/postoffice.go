@@ -96,7 +96,10 @@ func runPostOffice(ctx context.Context, path string, fd int) error {
 	}
 	defer node.Close()
 	log := slog.New(slog.NewTextHandler(node, nil)).With("part", "post office")
-	err = serveMail(ctx, f, n, sealer, node, log)
+	err = confineMail(f, log)
+	if err == nil {
+		err = serveMail(ctx, f, n, sealer, node, log)
+	}
 	if err != nil {
 		log.Error("the post office ends", "error", err)
 	}
