@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -40,6 +39,9 @@ func nodeCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, n, err := loadNode(path)
 			if err != nil {
+				return err
+			}
+			if err := checkRunner(f.State); err != nil {
 				return err
 			}
 			sealer, err := passphrase.open(cmd.Context(), f.member(path))
@@ -157,6 +159,7 @@ func loadNode(path string) (*nodeFile, *directory.Network, error) {
 func nodeInitCommand() *cobra.Command {
 	var (
 		f             memberFlags
+		own           ownerFlag
 		role, network string
 		from, relay   string
 		relayTLS      string
@@ -169,13 +172,21 @@ func nodeInitCommand() *cobra.Command {
 What no flag says it asks at the terminal, three questions at most: what the node is
 and in which layer (--role, --layer), where others reach it (--address), and what
 opens its keys (--keys). Without a terminal these flags must be given. The name is
-the directory's unless --name says another.`,
+the directory's unless --name says another.
+
+No node needs root. By sudo, all that is made belongs to the user who called it, as
+whom the node then runs, or to the one whom --user names.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := args[0]
 			if err := checkUnused(dir, nodeFileName); err != nil {
 				return err
 			}
+			owner, err := own.owner()
+			if err != nil {
+				return err
+			}
+			made := newIn(dir)
 			var trusted *directory.Network
 			layers := directory.DefaultParameters().Layers
 			if network != "" {
@@ -238,15 +249,19 @@ the directory's unless --name says another.`,
 			if err != nil {
 				return err
 			}
-			unit, err := writeNodeUnit(dir, &f)
+			unit, err := writeNodeUnit(dir, &f, owner.name)
 			if err != nil {
 				return err
 			}
-			printNode(cmd.OutOrStdout(), dir, public, unit, &f, trusted)
+			if err := owner.take(append(made, public, unit)...); err != nil {
+				return err
+			}
+			printNode(cmd.OutOrStdout(), dir, public, unit, &f, owner, trusted)
 			return nil
 		},
 	}
 	f.add(cmd)
+	own.add(cmd)
 	cmd.Flags().StringVar(&role, "role", "", "mix, entry or exit")
 	cmd.Flags().IntVar(&f.member.Layer, "layer", 0, "of a mix: 1 is next to the entries, the last next to the exits")
 	cmd.Flags().StringVar(&f.router, "router", "", "ask the home's router for the port and the public address, so that --address may be :4242 alone; alone, or `=IP` of the router")
@@ -258,8 +273,9 @@ the directory's unless --name says another.`,
 	return cmd
 }
 
-// writeNodeUnit writes the unit by which systemd runs a node, and returns its path.
-func writeNodeUnit(dir string, f *memberFlags) (string, error) {
+// writeNodeUnit writes the unit by which systemd runs a node as a user of the machine,
+// and returns its path.
+func writeNodeUnit(dir string, f *memberFlags, name string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
@@ -268,12 +284,8 @@ func writeNodeUnit(dir string, f *memberFlags) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding this program for the unit: %w", err)
 	}
-	who, err := user.Current()
-	if err != nil {
-		return "", fmt.Errorf("finding the user for the unit: %w", err)
-	}
 	n := systemd.Node{
-		Role: string(f.member.Role), Name: f.member.Name, User: who.Username, Program: program,
+		Role: string(f.member.Role), Name: f.member.Name, User: name, Program: program,
 		Config: filepath.Join(dir, nodeFileName), Dir: dir,
 	}
 	if f.keys.text == string(seal.Systemd) {
@@ -284,13 +296,13 @@ func writeNodeUnit(dir string, f *memberFlags) (string, error) {
 }
 
 // printNode says what was made, what its owner does next, and what they then wait for.
-func printNode(out io.Writer, dir, public, unit string, f *memberFlags, trusted *directory.Network) {
+func printNode(out io.Writer, dir, public, unit string, f *memberFlags, own owner, trusted *directory.Network) {
 	m, file := &f.member, filepath.Join(dir, nodeFileName)
 	what := string(m.Role)
 	if m.Layer > 0 {
 		what = fmt.Sprintf("%s of layer %d", m.Role, m.Layer)
 	}
-	fmt.Fprintf(out, "Made the %s %s, run by %s, in %s.\n\n", what, m.Name, m.Operator, dir)
+	fmt.Fprintf(out, "Made the %s %s, run by %s, in %s. It runs as the user %s.\n%s\n", what, m.Name, m.Operator, dir, own.name, own.warning())
 	each := "each authority"
 	if trusted != nil {
 		each = fmt.Sprintf("each of the %d authorities", len(trusted.Authorities))
