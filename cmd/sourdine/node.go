@@ -57,7 +57,7 @@ func nodeCommand() *cobra.Command {
 				defer clear(handler.Secret)
 			}
 			log := logger()
-			return mixnode.Run(cmd.Context(), &f.Config, n, sealer, handler, reloads(cmd.Context(), path, log), log)
+			return mixnode.Run(cmd.Context(), &f.Config, n, sealer, handler, reloads(cmd.Context(), path, f, n, log), log)
 		},
 	}
 	configFlag(cmd, &path)
@@ -73,8 +73,9 @@ func nodeCommand() *cobra.Command {
 }
 
 // reloads reads a node's configuration anew when it is asked to (SIGHUP), until ctx
-// ends. One that is wrong changes nothing.
-func reloads(ctx context.Context, path string, log *slog.Logger) <-chan *mixnode.Config {
+// ends. One that is wrong changes nothing. What mixnode does not know of, an exit's
+// section and what the network file says, is compared here with what the node runs with.
+func reloads(ctx context.Context, path string, running *nodeFile, network *directory.Network, log *slog.Logger) <-chan *mixnode.Config {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGHUP)
 	changes := make(chan *mixnode.Config)
@@ -86,10 +87,13 @@ func reloads(ctx context.Context, path string, log *slog.Logger) <-chan *mixnode
 				return
 			case <-asked:
 			}
-			f, err := readNode(path)
+			f, n, err := readBoth(path)
 			if err != nil {
 				log.Error("the configuration is not read anew, and nothing changed", "error", err)
 				continue
+			}
+			if waits := append(running.Exit.changes(f.Exit), networkChanges(network, n)...); len(waits) > 0 {
+				log.Warn("what of the exit and the network was changed holds only after a restart", "changed", strings.Join(waits, ", "))
 			}
 			select {
 			case <-ctx.Done():
@@ -99,6 +103,14 @@ func reloads(ctx context.Context, path string, log *slog.Logger) <-chan *mixnode
 		}
 	}()
 	return changes
+}
+
+// networkChanges names what two network files differ in.
+func networkChanges(before, now *directory.Network) []string {
+	if before.Fingerprint() == now.Fingerprint() {
+		return nil
+	}
+	return []string{"the network file's text"}
 }
 
 // nodeFile is a node's TOML file: what the node reads, and what an exit's post
@@ -142,14 +154,19 @@ func readNode(path string) (*nodeFile, error) {
 	return f, nil
 }
 
-// loadNode also reads the network file, and makes the process run with the
-// network's epochs.
-func loadNode(path string) (*nodeFile, *directory.Network, error) {
+// readBoth also reads the network file.
+func readBoth(path string) (*nodeFile, *directory.Network, error) {
 	f, err := readNode(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	n, err := gateway.TrustedNetwork(f.Network)
+	return f, n, err
+}
+
+// loadNode also makes the process run with the network's epochs.
+func loadNode(path string) (*nodeFile, *directory.Network, error) {
+	f, n, err := readBoth(path)
 	if err != nil {
 		return nil, nil, err
 	}
