@@ -2,9 +2,11 @@ package mixnode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -118,25 +120,32 @@ func (w *watch) close() { w.listener.Close() }
 // Node is the node that started this process, seen from its handler. What is
 // written to it comes out as the node's own log.
 type Node struct {
-	dir  string
-	life net.Conn
-	late atomic.Uint64
+	life     net.Conn
+	requests *os.File // a socket that is bound, and does not listen yet
+	path     string   // its
+	late     atomic.Uint64
 }
 
-// DialNode connects a handler to its node over the sockets in dir.
+// DialNode connects a handler to its node over the sockets in dir. Nothing is opened
+// there later, so the handler can give up its rights to dir then.
 func DialNode(dir string) (*Node, error) {
 	life, err := net.DialTimeout("unix", filepath.Join(dir, lifeSocket), startTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("reaching the node that started this process: %w", err)
 	}
-	return &Node{dir: dir, life: life}, nil
+	n := &Node{life: life, path: filepath.Join(dir, requestSocket)}
+	if n.requests, err = control.BindUnix(n.path); err != nil {
+		life.Close()
+		return nil, err
+	}
+	return n, nil
 }
 
 // Write hands a line to the node's log.
 func (n *Node) Write(line []byte) (int, error) { return n.life.Write(line) }
 
 // Close tells the node that its handler has ended.
-func (n *Node) Close() error { return n.life.Close() }
+func (n *Node) Close() error { return errors.Join(n.requests.Close(), n.life.Close()) }
 
 // Late is how many answers left later than they should, which tells whoever
 // watches the node that the handler was busy with them.
@@ -153,13 +162,14 @@ func (n *Node) Serve(ctx context.Context, handle func(request []byte) []byte) er
 		io.Copy(io.Discard, n.life) // until the node is gone
 	}()
 
-	path := filepath.Join(n.dir, requestSocket)
-	l, err := control.ListenUnix(path)
+	// Only now, when the handler is ready: until then a node that connects is refused, and
+	// tries again.
+	l, err := control.ListenBound(n.requests)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	fmt.Println(path) // tells a stock node where to connect
+	fmt.Println(n.path) // tells a stock node where to connect
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	l.SetDeadline(time.Now().Add(startTimeout))

@@ -2,7 +2,6 @@ package mixnode
 
 import (
 	"context"
-	"fmt"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -142,9 +141,13 @@ func (n *node) tellSupervisor(ctx context.Context) error {
 	clock := time.NewTicker(every / 2)
 	defer clock.Stop()
 	for {
-		// A part that holds its lock for ever holds this up, too.
-		st := n.report()
-		notify(daemon.SdNotifyWatchdog + "\n" + fmt.Sprintf("STATUS=%d packets came, %d went on, %d wait", st.Received, st.Forwarded, st.Held))
+		// A part that holds its lock for ever holds this up, too. Every user of the machine
+		// may read the status, at every change: so it holds no count.
+		says := "STATUS=not in the consensus: `sourdine node status` says what for it waits"
+		if n.report().Listed {
+			says = "STATUS=in the consensus"
+		}
+		notify(daemon.SdNotifyWatchdog + "\n" + says)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -253,10 +253,14 @@ func TestSupervisor(t *testing.T) {
 	if got := hear(); got != "READY=1" {
 		t.Errorf("first %q", got)
 	}
+	// Whatever came through, there is no count.
 	for range 3 {
-		if got := hear(); !strings.HasPrefix(got, "WATCHDOG=1\nSTATUS=0 packets came") {
+		got := hear()
+		status, ok := strings.CutPrefix(got, "WATCHDOG=1\nSTATUS=not in the consensus")
+		if !ok || strings.ContainsAny(status, "0123456789") {
 			t.Errorf("then %q", got)
 		}
+		n.counts.received.Add(1)
 	}
 	cancel()
 	if err := <-done; err != nil {

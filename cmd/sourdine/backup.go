@@ -237,6 +237,7 @@ func nodeRestoreCommand() *cobra.Command {
 		method     methodFlag
 		passphrase passphraseFlags
 		own        secretFlags
+		user       ownerFlag
 	)
 	cmd := &cobra.Command{
 		Use:   "restore BACKUP DIR --keys METHOD",
@@ -257,6 +258,11 @@ not in the backup, and two that are one node answer to each other's packets.`,
 			if err := checkUnused(dir, nodeFileName); err != nil {
 				return err
 			}
+			owner, err := user.owner()
+			if err != nil {
+				return err
+			}
+			made := newIn(dir)
 			b, err := readBackup(cmd.Context(), args[0], &own)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
@@ -266,17 +272,21 @@ not in the backup, and two that are one node answer to each other's packets.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), `Restored the node in %s.
-%sLook over %s: its addresses, and an exit's relay, are the old machine's.
+			if err := owner.take(made...); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), `Restored the node in %s. It belongs to the user %s.
+%s%sLook over %s: its addresses, and an exit's relay, are the old machine's.
 When the old machine does not run the node any more, and never will, start:
   sourdine node -c %s
 It makes new mix keys; the network has learnt of them after up to three epochs.
-`, dir, how, filepath.Join(dir, nodeFileName), filepath.Join(dir, nodeFileName))
+`, dir, owner.name, owner.warning(), how, filepath.Join(dir, nodeFileName), filepath.Join(dir, nodeFileName))
 			return nil
 		},
 	}
 	method.add(cmd)
 	passphrase.add(cmd)
+	user.add(cmd)
 	own.add(cmd, "backup-passphrase", "the backup's passphrase")
 	return cmd
 }

@@ -52,7 +52,7 @@ func (f *passphraseFlags) open(ctx context.Context, m *member) (*seal.Sealer, er
 	}
 	list, err := m.files()
 	if err == nil {
-		err = s.Finish(list)
+		err = errors.Join(s.Finish(list), m.keepOwner())
 	}
 	if err != nil {
 		s.Wipe()
@@ -176,6 +176,15 @@ type member struct {
 	files  func() ([]seal.File, error)
 }
 
+// keepOwner gives what root has written to whom the member's state belongs.
+func (m *member) keepOwner() error {
+	o, err := ownerOf(m.state)
+	if err != nil {
+		return err
+	}
+	return o.take(m.state, m.config, filepath.Join(filepath.Dir(m.config), credentialFile))
+}
+
 // keysCommand has what is done to the keys of a member, which load reads the
 // configuration of.
 func keysCommand(load func(path string) (*member, error)) *cobra.Command {
@@ -197,7 +206,7 @@ The member must not run. If this is interrupted, no key is lost: run it again, o
 start the member, when the configuration's keys = "…" says what the error tells.
 Who seals keys because somebody may have read them needs new keys, not this.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (failed error) {
 			method, err := to.method()
 			if err != nil {
 				return err
@@ -220,6 +229,7 @@ Who seals keys because somebody may have read them needs new keys, not this.`,
 				return err
 			}
 			defer clear(secret)
+			defer func() { failed = errors.Join(failed, m.keepOwner()) }()
 			resealed, err := s.Reseal(method, from(secret), files)
 			if err != nil {
 				return err

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -42,6 +41,9 @@ func nodeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := checkRunner(f.State); err != nil {
+				return err
+			}
 			sealer, err := passphrase.open(cmd.Context(), f.member(path))
 			if err != nil {
 				return err
@@ -55,7 +57,7 @@ func nodeCommand() *cobra.Command {
 				defer clear(handler.Secret)
 			}
 			log := logger()
-			return mixnode.Run(cmd.Context(), &f.Config, n, sealer, handler, reloads(cmd.Context(), path, log), log)
+			return mixnode.Run(cmd.Context(), &f.Config, n, sealer, handler, reloads(cmd.Context(), path, f, n, log), log)
 		},
 	}
 	configFlag(cmd, &path)
@@ -71,8 +73,9 @@ func nodeCommand() *cobra.Command {
 }
 
 // reloads reads a node's configuration anew when it is asked to (SIGHUP), until ctx
-// ends. One that is wrong changes nothing.
-func reloads(ctx context.Context, path string, log *slog.Logger) <-chan *mixnode.Config {
+// ends. One that is wrong changes nothing. What mixnode does not know of, an exit's
+// section and what the network file says, is compared here with what the node runs with.
+func reloads(ctx context.Context, path string, running *nodeFile, network *directory.Network, log *slog.Logger) <-chan *mixnode.Config {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGHUP)
 	changes := make(chan *mixnode.Config)
@@ -84,10 +87,13 @@ func reloads(ctx context.Context, path string, log *slog.Logger) <-chan *mixnode
 				return
 			case <-asked:
 			}
-			f, err := readNode(path)
+			f, n, err := readBoth(path)
 			if err != nil {
 				log.Error("the configuration is not read anew, and nothing changed", "error", err)
 				continue
+			}
+			if waits := append(running.Exit.changes(f.Exit), networkChanges(network, n)...); len(waits) > 0 {
+				log.Warn("what of the exit and the network was changed holds only after a restart", "changed", strings.Join(waits, ", "))
 			}
 			select {
 			case <-ctx.Done():
@@ -97,6 +103,14 @@ func reloads(ctx context.Context, path string, log *slog.Logger) <-chan *mixnode
 		}
 	}()
 	return changes
+}
+
+// networkChanges names what two network files differ in.
+func networkChanges(before, now *directory.Network) []string {
+	if before.Fingerprint() == now.Fingerprint() {
+		return nil
+	}
+	return []string{"the network file's text"}
 }
 
 // nodeFile is a node's TOML file: what the node reads, and what an exit's post
@@ -140,14 +154,19 @@ func readNode(path string) (*nodeFile, error) {
 	return f, nil
 }
 
-// loadNode also reads the network file, and makes the process run with the
-// network's epochs.
-func loadNode(path string) (*nodeFile, *directory.Network, error) {
+// readBoth also reads the network file.
+func readBoth(path string) (*nodeFile, *directory.Network, error) {
 	f, err := readNode(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	n, err := gateway.TrustedNetwork(f.Network)
+	return f, n, err
+}
+
+// loadNode also makes the process run with the network's epochs.
+func loadNode(path string) (*nodeFile, *directory.Network, error) {
+	f, n, err := readBoth(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -157,6 +176,7 @@ func loadNode(path string) (*nodeFile, *directory.Network, error) {
 func nodeInitCommand() *cobra.Command {
 	var (
 		f             memberFlags
+		own           ownerFlag
 		role, network string
 		from, relay   string
 		relayTLS      string
@@ -169,13 +189,21 @@ func nodeInitCommand() *cobra.Command {
 What no flag says it asks at the terminal, three questions at most: what the node is
 and in which layer (--role, --layer), where others reach it (--address), and what
 opens its keys (--keys). Without a terminal these flags must be given. The name is
-the directory's unless --name says another.`,
+the directory's unless --name says another.
+
+No node needs root. By sudo, all that is made belongs to the user who called it, as
+whom the node then runs, or to the one whom --user names.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := args[0]
 			if err := checkUnused(dir, nodeFileName); err != nil {
 				return err
 			}
+			owner, err := own.owner()
+			if err != nil {
+				return err
+			}
+			made := newIn(dir)
 			var trusted *directory.Network
 			layers := directory.DefaultParameters().Layers
 			if network != "" {
@@ -238,15 +266,19 @@ the directory's unless --name says another.`,
 			if err != nil {
 				return err
 			}
-			unit, err := writeNodeUnit(dir, &f)
+			unit, err := writeNodeUnit(dir, &f, owner.name)
 			if err != nil {
 				return err
 			}
-			printNode(cmd.OutOrStdout(), dir, public, unit, &f, trusted)
+			if err := owner.take(append(made, public, unit)...); err != nil {
+				return err
+			}
+			printNode(cmd.OutOrStdout(), dir, public, unit, &f, owner, trusted)
 			return nil
 		},
 	}
 	f.add(cmd)
+	own.add(cmd)
 	cmd.Flags().StringVar(&role, "role", "", "mix, entry or exit")
 	cmd.Flags().IntVar(&f.member.Layer, "layer", 0, "of a mix: 1 is next to the entries, the last next to the exits")
 	cmd.Flags().StringVar(&f.router, "router", "", "ask the home's router for the port and the public address, so that --address may be :4242 alone; alone, or `=IP` of the router")
@@ -258,8 +290,9 @@ the directory's unless --name says another.`,
 	return cmd
 }
 
-// writeNodeUnit writes the unit by which systemd runs a node, and returns its path.
-func writeNodeUnit(dir string, f *memberFlags) (string, error) {
+// writeNodeUnit writes the unit by which systemd runs a node as a user of the machine,
+// and returns its path.
+func writeNodeUnit(dir string, f *memberFlags, name string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
@@ -268,12 +301,8 @@ func writeNodeUnit(dir string, f *memberFlags) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding this program for the unit: %w", err)
 	}
-	who, err := user.Current()
-	if err != nil {
-		return "", fmt.Errorf("finding the user for the unit: %w", err)
-	}
 	n := systemd.Node{
-		Role: string(f.member.Role), Name: f.member.Name, User: who.Username, Program: program,
+		Role: string(f.member.Role), Name: f.member.Name, User: name, Program: program,
 		Config: filepath.Join(dir, nodeFileName), Dir: dir,
 	}
 	if f.keys.text == string(seal.Systemd) {
@@ -284,13 +313,13 @@ func writeNodeUnit(dir string, f *memberFlags) (string, error) {
 }
 
 // printNode says what was made, what its owner does next, and what they then wait for.
-func printNode(out io.Writer, dir, public, unit string, f *memberFlags, trusted *directory.Network) {
+func printNode(out io.Writer, dir, public, unit string, f *memberFlags, own owner, trusted *directory.Network) {
 	m, file := &f.member, filepath.Join(dir, nodeFileName)
 	what := string(m.Role)
 	if m.Layer > 0 {
 		what = fmt.Sprintf("%s of layer %d", m.Role, m.Layer)
 	}
-	fmt.Fprintf(out, "Made the %s %s, run by %s, in %s.\n\n", what, m.Name, m.Operator, dir)
+	fmt.Fprintf(out, "Made the %s %s, run by %s, in %s. It runs as the user %s.\n%s\n", what, m.Name, m.Operator, dir, own.name, own.warning())
 	each := "each authority"
 	if trusted != nil {
 		each = fmt.Sprintf("each of the %d authorities", len(trusted.Authorities))

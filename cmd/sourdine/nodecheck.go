@@ -19,9 +19,9 @@ func nodeCheckCommand() *cobra.Command {
 		Use:   "check -c FILE",
 		Short: "Look at all that this node needs, and say what to do",
 		Long: `Look at all that this node needs from its machine, its line and the network:
-clock, authorities, port, address or router, disk, entropy, files, memory; and, if it runs,
-what it says of itself. It changes nothing. It fails if something is wrong that
-keeps the node from being of use.`,
+clock, authorities, port, address or router, disk, entropy, files, memory, of an exit
+whether its post office can be confined; and, if it runs, what it says of itself. It
+changes nothing. It fails if something is wrong that keeps the node from being of use.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, n, err := loadNode(path)
@@ -31,6 +31,9 @@ keeps the node from being of use.`,
 			list, err := mixnode.Check(cmd.Context(), &f.Config, n)
 			if err != nil {
 				return err
+			}
+			if f.Exit != nil {
+				list = append(list, checkConfinement())
 			}
 			if asJSON {
 				err = json.NewEncoder(cmd.OutOrStdout()).Encode(list)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,7 @@ and ends within five minutes.`,
 				fmt.Fprintln(cmd.OutOrStdout(), "The node stays. If it has ended already, start it: it is in the consensus two epochs later.")
 				return nil
 			}
-			if err := mixnode.Leave(&f.Config); err != nil {
+			if err := errors.Join(mixnode.Leave(&f.Config), f.member(path).keepOwner()); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), `The node leaves. Let it run: it ends by itself when nobody needs it any more, in two

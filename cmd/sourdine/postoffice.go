@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/directory"
@@ -33,6 +35,22 @@ type exitSection struct {
 
 func (e *exitSection) relay() exit.Relay {
 	return exit.Relay{Address: e.Relay, TLS: e.TLS, Hello: e.Hello, Username: e.User, PasswordFile: e.PasswordFile}
+}
+
+// changes names the keys in which the section of a running exit differs from one that was
+// read anew; either is nil where a node is no exit, which its role says.
+func (e *exitSection) changes(now *exitSection) (keys []string) {
+	if e == nil || now == nil {
+		return nil
+	}
+	a, b := reflect.ValueOf(*e), reflect.ValueOf(*now)
+	for i := range a.NumField() {
+		if !a.Field(i).Equal(b.Field(i)) {
+			key, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("toml"), ",")
+			keys = append(keys, "exit."+key)
+		}
+	}
+	return keys
 }
 
 // mailDir is where, in a node's state directory, an exit's mail lies.
@@ -96,7 +114,10 @@ func runPostOffice(ctx context.Context, path string, fd int) error {
 	}
 	defer node.Close()
 	log := slog.New(slog.NewTextHandler(node, nil)).With("part", "post office")
-	err = serveMail(ctx, f, n, sealer, node, log)
+	err = confineMail(f, log)
+	if err == nil {
+		err = serveMail(ctx, f, n, sealer, node, log)
+	}
 	if err != nil {
 		log.Error("the post office ends", "error", err)
 	}

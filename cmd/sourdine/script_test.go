@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"sourdine": main})
+	testscript.Main(m, map[string]func(){"sourdine": main, "burglar": burglar, "lookup": lookup})
 }
 
 // The scripts in testdata/script use the program as people do.

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // longest is how long a socket's path may be, in bytes (unix(7): 108 with the zero
@@ -48,6 +50,52 @@ func ListenUnix(path string) (*net.UnixListener, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// BindUnix does the first half of ListenUnix, and [ListenBound] the second, between which
+// a process may lose its rights to the directory. Who connects meanwhile is refused. The
+// socket stays in the directory when it is closed.
+func BindUnix(path string) (_ *os.File, err error) {
+	if err := CheckPath(path); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	socket := os.NewFile(uintptr(fd), path)
+	defer func() {
+		if err != nil {
+			socket.Close()
+		}
+	}()
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, os.NewSyscallError("bind", err))
+	}
+	return socket, os.Chmod(path, 0o600)
+}
+
+// ListenBound listens on a socket that BindUnix bound, which stays the caller's to close.
+func ListenBound(socket *os.File) (*net.UnixListener, error) {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) { failed = unix.Listen(int(fd), unix.SOMAXCONN) }); err != nil {
+		return nil, err
+	}
+	if failed != nil {
+		return nil, os.NewSyscallError("listen", failed)
+	}
+	l, err := net.FileListener(socket)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.UnixListener), nil
 }
 
 // Answers are what may be asked, by name.

@@ -25,7 +25,7 @@ func TestNodeUnit(t *testing.T) {
 	}
 	for _, line := range []string{
 		`ExecStart="/usr/local/bin/sourdine" node -c "/var/lib/sourdine/mix1/node.toml"`, `ReadWritePaths="/var/lib/sourdine/mix1"`,
-		"User=sourdine", "Type=notify", "LoadCredential=a:b", "ProtectHome=yes", "Description=Sourdine mix mix1",
+		"User=sourdine", "Type=notify", "SystemCallFilter=landlock_create_ruleset landlock_add_rule landlock_restrict_self", "LoadCredential=a:b", "ProtectHome=yes", "Description=Sourdine mix mix1",
 	} {
 		if !strings.Contains(n.Unit(), "\n"+line+"\n") {
 			t.Errorf("no line %s in\n%s", line, n.Unit())
