@@ -50,7 +50,7 @@ const (
 func Check(ctx context.Context, c *Config, network *directory.Network) ([]Finding, error) {
 	st, err := AskStatus(c)
 	running := err == nil
-	reached, err := askAuthorities(ctx, network, time.Now)
+	reached, err := askAuthorities(ctx, network, wallClock)
 	if err != nil {
 		return nil, err
 	}

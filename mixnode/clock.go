@@ -98,7 +98,7 @@ func clockError(ahead, period time.Duration) error {
 // checkClock refuses to start with a clock that is off. Where no authority answers,
 // as after a power cut that took the line as well, it says nothing.
 func (n *node) checkClock(ctx context.Context) error {
-	list, err := askAuthorities(ctx, n.network, n.now)
+	list, err := askAuthorities(ctx, n.network, n.date)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func TestClockIsChecked(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			n := standalone(t, directory.RoleMix)
-			n.now = func() time.Time { return time.Now().Add(test.off) }
+			n.date = func() time.Time { return time.Now().Add(test.off) }
 			for i := range 3 {
 				m := listener(t, fmt.Sprintf("auth%d", i), i < test.impostors)
 				if i >= 3-test.away {
@@ -89,7 +89,7 @@ func TestClockIsChecked(t *testing.T) {
 				}
 				n.network.Authorities = append(n.network.Authorities, m)
 			}
-			reached, err := askAuthorities(t.Context(), n.network, n.now)
+			reached, err := askAuthorities(t.Context(), n.network, n.date)
 			if err != nil {
 				t.Fatal(err)
 			}

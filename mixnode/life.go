@@ -2,6 +2,7 @@ package mixnode
 
 import (
 	"context"
+	"fmt"
 	"runtime/debug"
 	"strings"
 	"time"

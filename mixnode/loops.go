@@ -103,7 +103,7 @@ func (l *looper) send(doc *directory.View) error {
 	now := n.now()
 	var id sphinx.ReplyID
 	cryptorand.Read(id[:])
-	route, err := doc.LoopRoute(l.rng, directory.EpochAt(now, n.period), n.id, l.self, id)
+	route, err := doc.LoopRoute(l.rng, directory.EpochAt(n.date(), n.period), n.id, l.self, id)
 	if err != nil {
 		return err
 	}

@@ -79,6 +79,7 @@ func TestLoopAlarms(t *testing.T) {
 	n.sphinx, n.frames = sphinx.New(g), link.NewFrames(g)
 	now := time.Now()
 	n.now = func() time.Time { return now }
+	n.date = n.now
 	n.mixer.now = n.now
 	epoch := n.epoch()
 	doc := consensus(t, fake, epoch, func(d *pki.Document) { d.LambdaM = directory.RateOf(every) })

@@ -36,9 +36,10 @@ type node struct {
 	cfg     *Config
 	network *directory.Network
 	log     *slog.Logger
-	now     func() time.Time
-	since   time.Time     // its start
-	period  time.Duration // of an epoch
+	now     func() time.Time // when something is due: it never jumps, whoever sets the clock
+	date    func() time.Time // which epoch it is, by the clock
+	since   time.Time        // its start
+	period  time.Duration    // of an epoch
 
 	id       sphinx.NodeID
 	identity *katzenpost.Keys
@@ -152,7 +153,7 @@ func newNode(c *Config, network *directory.Network, s *seal.Sealer, h *Handler, 
 		return nil, err
 	}
 	n := &node{
-		cfg: c, network: network, log: log, now: time.Now, since: time.Now(), period: network.Parameters.Epoch,
+		cfg: c, network: network, log: log, now: time.Now, date: wallClock, since: time.Now(), period: network.Parameters.Epoch,
 		identity: identity, link: identity.Link, sphinx: sphinx.New(g), frames: link.NewFrames(g),
 		unwrapping: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		docs:       map[uint64]*directory.View{}, raw: map[uint64][]byte{},
@@ -207,7 +208,7 @@ func (n *node) run(ctx context.Context, l net.Listener, changes <-chan *Config) 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	n.running = ctx
-	n.view.Store(look(n.id, n.docs, n.now(), n.period))
+	n.view.Store(look(n.id, n.docs, n.date(), n.period))
 	answer, err := control.Listen(filepath.Join(n.cfg.State, controlSocket), control.Answers{"status": n.status})
 	if err != nil {
 		return err

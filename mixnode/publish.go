@@ -111,7 +111,7 @@ func (v *voters) fetch(ctx context.Context, epoch uint64) ([]byte, error) {
 func (n *node) follow(ctx context.Context) error {
 	published := uint64(0)
 	for {
-		now := n.now()
+		now := n.date()
 		epoch := directory.EpochAt(now, n.period)
 		begins := directory.EpochStart(epoch, n.period)
 		if err := n.keys.roll(epoch); err != nil {
@@ -145,7 +145,7 @@ func part(d time.Duration, share float64) time.Duration { return time.Duration(s
 
 // untilNext is how long follow has nothing to do.
 func (n *node) untilNext(epoch, published uint64) time.Duration {
-	now := n.now()
+	now := n.date()
 	begins := directory.EpochStart(epoch, n.period)
 	next := begins.Add(n.period)
 	sooner := func(t time.Time) {
@@ -173,7 +173,7 @@ func (n *node) startPublishing(ctx context.Context, epoch, published uint64, beg
 	}
 	n.said("leaving")
 	until := begins.Add(part(n.period, publishUntil))
-	if published > epoch || !n.now().Before(until) {
+	if published > epoch || !n.date().Before(until) {
 		return func() uint64 { return published }
 	}
 	result := make(chan error, 1)
@@ -195,7 +195,7 @@ var errNoAddress = errors.New("no router said an address yet")
 
 // publish posts the descriptor for an epoch, when there is an address to publish.
 func (n *node) publish(ctx context.Context, epoch uint64, until time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, until.Sub(n.now()))
+	ctx, cancel := context.WithTimeout(ctx, until.Sub(n.date()))
 	defer cancel()
 	if !n.hasAddress(ctx) {
 		return errNoAddress
@@ -262,7 +262,7 @@ func (n *node) fetchMissing(ctx context.Context, epoch uint64, next bool) {
 		if n.docs[e] != nil {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, min(max(part(n.period, askAgain), fetchTimeout), ends.Sub(n.now())))
+		ctx, cancel := context.WithTimeout(ctx, min(max(part(n.period, askAgain), fetchTimeout), ends.Sub(n.date())))
 		raw, err := n.authorities.fetch(ctx, e)
 		cancel()
 		if err != nil {
@@ -317,7 +317,7 @@ func (n *node) documentPath(epoch uint64) string {
 }
 
 // loadDocuments reads the documents that an earlier run kept, and removes those
-// that are of no use any more, or damaged.
+// that are of no use any more, or damaged, which it says.
 func (n *node) loadDocuments() error {
 	dir := filepath.Join(n.cfg.State, documentsDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -327,18 +327,21 @@ func (n *node) loadDocuments() error {
 	if err != nil {
 		return err
 	}
-	now := directory.EpochAt(n.now(), n.period)
+	now := directory.EpochAt(n.date(), n.period)
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		epoch, err := strconv.ParseUint(e.Name(), 10, 64)
 		if err == nil && epoch+keyEpochs > now && epoch <= now+1 {
+			var v *directory.View
 			raw, err := config.Read(path)
 			if err == nil {
-				if v, err := n.network.Verify(raw, epoch); err == nil {
-					n.docs[epoch], n.raw[epoch] = v, raw
-					continue
-				}
+				v, err = n.network.Verify(raw, epoch)
 			}
+			if err == nil {
+				n.docs[epoch], n.raw[epoch] = v, raw
+				continue
+			}
+			n.log.Warn("a damaged state file", "error", fmt.Errorf("%s: %w; it is removed and fetched again, and nothing else is lost", path, err))
 		}
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("removing an old consensus: %w", err)
@@ -354,7 +357,7 @@ func (n *node) document(epoch uint64) (raw []byte, status byte) {
 	if raw := n.raw[epoch]; raw != nil {
 		return raw, link.StatusOK
 	}
-	if epoch+1 < directory.EpochAt(n.now(), n.period) {
+	if epoch+1 < directory.EpochAt(n.date(), n.period) {
 		return nil, link.StatusGone
 	}
 	return nil, link.StatusNotFound
@@ -362,7 +365,7 @@ func (n *node) document(epoch uint64) (raw []byte, status byte) {
 
 // refresh looks anew at who is next to this node, and lets the others go.
 func (n *node) refresh() {
-	v := look(n.id, n.docs, n.now(), n.period)
+	v := look(n.id, n.docs, n.date(), n.period)
 	n.view.Store(v)
 	n.mixer.serve(v.to)
 	n.outgoing.follow(n.running, v)

@@ -38,7 +38,7 @@ func TestPublishesWithoutConsensus(t *testing.T) {
 		n.period = 10 * time.Second
 		start := time.Now()
 		first := directory.EpochAt(start, n.period) + 1
-		n.now = func() time.Time { return directory.EpochStart(first, n.period).Add(time.Since(start)) }
+		n.date = func() time.Time { return directory.EpochStart(first, n.period).Add(time.Since(start)) }
 		var err error
 		if n.identity, err = katzenpost.NewKeys(); err != nil {
 			t.Fatal(err)

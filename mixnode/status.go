@@ -106,7 +106,7 @@ func (n *node) report() *Status {
 	v := n.view.Load()
 	st := &Status{
 		Name: n.cfg.Name, Role: n.cfg.Role, Since: n.since.Truncate(time.Minute), Address: *n.address.Load(),
-		Epoch: directory.EpochAt(n.now(), n.period), Listed: v.listed, Consensus: v.current,
+		Epoch: directory.EpochAt(n.date(), n.period), Listed: v.listed, Consensus: v.current,
 		From: len(v.from), To: len(v.to), ToNow: int(n.connected.Load()),
 		Received: n.counts.received.Load(), Forwarded: n.counts.forwarded.Load(), Replies: n.counts.replies.Load(),
 		Requests: n.counts.requests.Load(), Answers: n.counts.answers.Load(),
@@ -122,7 +122,7 @@ func (n *node) report() *Status {
 	}
 	said := "" // by Waits already
 	if !v.listed && !n.leaves() {
-		st.Waits = waits(st.Published, v.current && v.doc.Epoch == st.Epoch, n.now(), n.period)
+		st.Waits = waits(st.Published, v.current && v.doc.Epoch == st.Epoch, n.date(), n.period)
 		if st.Published.Epoch > 0 {
 			said = "publishing"
 		}

@@ -25,7 +25,7 @@ func standalone(t *testing.T, role directory.Role) *node {
 	n := &node{
 		unwrapping: make(chan struct{}, 1),
 		cfg:        &Config{Role: role, Name: "node", State: t.TempDir()}, log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		now: time.Now, period: time.Hour, sphinx: sphinx.New(g), frames: link.NewFrames(g),
+		now: time.Now, date: time.Now, period: time.Hour, sphinx: sphinx.New(g), frames: link.NewFrames(g),
 		network:  &directory.Network{Parameters: directory.DefaultParameters()},
 		maxPeers: 100,
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/BurntSushi/toml"
 	"golang.org/x/crypto/argon2"
@@ -167,7 +168,11 @@ func (st *state) root(source Source, isNew bool) ([]byte, error) {
 	// Two machines may spell the same accented letters in different bytes (RFC 8265 section 4.2.2).
 	normal := norm.NFC.Append(make([]byte, 0, 3*len(passphrase)), passphrase...)
 	defer clear(normal[:cap(normal)])
-	return argon2.IDKey(normal, st.Salt, st.Passes, st.Memory, st.Threads, rootLength), nil
+	root := argon2.IDKey(normal, st.Salt, st.Passes, st.Memory, st.Threads, rootLength)
+	// What Argon2 worked in is more than all else that a node takes, and is needed once:
+	// the collector might let a process that does little keep it for hours.
+	debug.FreeOSMemory()
+	return root, nil
 }
 
 // readState returns nil if there is no seal.toml.

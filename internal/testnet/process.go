@@ -76,6 +76,14 @@ func (p *Process) Give(args, env []string) {
 	p.args, p.env = append(p.args, args...), append(p.env, env...)
 }
 
+// Become lets the process's next lives run another program, which has the same name in
+// another directory and does the same.
+func (p *Process) Become(binary string) {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	p.binary = binary
+}
+
 // Start starts the process, which must not run.
 func (p *Process) Start() error {
 	p.changing.Lock()

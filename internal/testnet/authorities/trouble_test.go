@@ -43,6 +43,7 @@ func TestMissedVote(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	trial.AllOnce(t, ctx, n)
 }
 
 // An authority that reaches no other ends when it is asked to.
@@ -111,5 +112,5 @@ func TestNoAuthority(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	trial.Arrival(t, ctx, n, "authorities back")
+	trial.AllOnce(t, ctx, n)
 }

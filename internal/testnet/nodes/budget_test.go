@@ -34,7 +34,7 @@ func TestOverload(t *testing.T) {
 	defer cancel()
 	trial.Submit(t, n, "you@far.example", "before the flood", "x\n")
 	trial.Arrival(t, ctx, n, "before the flood")
-	idle := resident(t, n, "mix2", "VmRSS")
+	idle := resident(t, n.Process("mix2").Pid(), "VmRSS")
 
 	beyond.Stall()
 	var full mixnode.Status
@@ -53,7 +53,7 @@ func TestOverload(t *testing.T) {
 			t.Errorf("only %d of %d packets wait for a neighbour that takes none", st.Ready, st.Capacity)
 		}
 	}
-	peak, most := resident(t, n, "mix2", "VmHWM"), overloadedMB<<20+mixnode.Overhead
+	peak, most := resident(t, n.Process("mix2").Pid(), "VmHWM"), overloadedMB<<20+mixnode.Overhead
 	shed := trial.NodeStatus(t, ctx, n, "mix2").Dropped.Shed
 	t.Logf("%d MB with few packets, %d MB at most with %d waiting and %d shed; the budget is %d MB, and %d MB beside it",
 		idle>>20, peak>>20, full.Capacity, shed, overloadedMB, mixnode.Overhead>>20)
@@ -89,10 +89,39 @@ func TestOverload(t *testing.T) {
 	}
 }
 
-// resident is how many bytes of memory a process has, or had at most (proc(5)).
-func resident(t *testing.T, n *testnet.Network, name, field string) int {
+// idleMost is what a node's process may take, in bytes, as long as hardly a packet comes,
+// and what an exit's post office may take that has nothing to do.
+const idleMost = 50 << 20
+
+// idle sees that each role keeps to that, in a network of packets of the default size
+// whose gateway is off.
+func idle(t *testing.T, n *testnet.Network) {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.Process(name).Pid()))
+	if trial.Race {
+		return // whose memory is the detector's
+	}
+	if err := n.Process(testnet.Gateway).Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{testnet.Entry, "mix1", "mix2", "mix3", testnet.Exit} {
+		processes := map[string]int{name: n.Process(name).Pid()}
+		for _, office := range n.Process(name).Children() {
+			processes[name+"'s post office"] = office
+		}
+		for what, pid := range processes {
+			takes := resident(t, pid, "VmRSS")
+			t.Logf("%s: %.1f MB", what, float64(takes)/(1<<20))
+			if takes > idleMost {
+				t.Errorf("%s takes %d MB when idle", what, takes>>20)
+			}
+		}
+	}
+}
+
+// resident is how many bytes of memory a process has, or had at most (proc(5)).
+func resident(t *testing.T, pid int, field string) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}

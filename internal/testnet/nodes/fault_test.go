@@ -4,14 +4,21 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
+	"os"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/ports"
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/tap"
@@ -33,24 +40,32 @@ func useful(t *testing.T, ctx context.Context, n *testnet.Network, name string) 
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	into1, into2 := new(tap.Wire), new(tap.Wire)
-	n := trial.Start(t, testnet.Options{Slot: 250 * time.Millisecond, Payload: 4000, Taps: map[string]tap.Tap{"mix1": into1, "mix2": into2}})
-	ctx, cancel := context.WithTimeout(t.Context(), 4*trial.Patience)
+	var newest atomic.Pointer[[]byte] // packet that came to mix3
+	into3 := &tap.Relay{Pass: func(packet []byte) bool { newest.Store(new(slices.Clone(packet))); return true }}
+	n := trial.Start(t, testnet.Options{Slot: 250 * time.Millisecond, Payload: 4000, Taps: map[string]tap.Tap{"mix1": into1, "mix2": into2, "mix3": into3}})
+	ctx, cancel := context.WithTimeout(t.Context(), 6*trial.Patience)
 	defer cancel()
 
 	t.Run("every role killed", func(t *testing.T) {
 		for _, name := range []string{testnet.Entry, "mix2", testnet.Exit} {
-			epoch := n.Epoch()
-			n.Process(name).KillAll()
-			if err := n.Process(name).Start(); err != nil {
-				t.Fatal(err)
-			}
-			if err := n.Listening(ctx, name); err != nil {
-				t.Fatal(err)
-			}
-			useful(t, ctx, n, name)
-			// One epoch may have ended meanwhile, of ten seconds, but not two.
-			if now := n.Epoch(); now > epoch+1 {
-				t.Errorf("%s is useful again %d epochs later", name, now-epoch)
+			// A busy machine may need more than what is left of ten seconds. A node that needs
+			// the next epoch does so each time.
+			for try := 1; ; try++ {
+				epoch := published(t, ctx, n)
+				n.Process(name).KillAll()
+				if err := n.Process(name).Start(); err != nil {
+					t.Fatal(err)
+				}
+				if err := n.Listening(ctx, name); err != nil {
+					t.Fatal(err)
+				}
+				useful(t, ctx, n, name)
+				if n.Epoch() == epoch {
+					break
+				}
+				if try == 3 {
+					t.Fatalf("%s was killed %d times, and never useful again in the same epoch", name, try)
+				}
 			}
 		}
 		trial.Submit(t, n, "you@far.example", "after the kills", "x\n")
@@ -71,6 +86,41 @@ func TestFaults(t *testing.T) {
 		// What is changed on the line ends the line, before anything is unwrapped.
 		if now := trial.NodeStatus(t, ctx, n, "mix2"); now.Dropped.Damaged != before.Dropped.Damaged {
 			t.Errorf("%d packets were damaged", now.Dropped.Damaged-before.Dropped.Damaged)
+		}
+	})
+
+	t.Run("a neighbour's garbage", func(t *testing.T) {
+		network, err := gateway.TrustedNetwork(n.Path("mix3", "network.toml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := network.Parameters.Geometry()
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := trial.NodeStatus(t, ctx, n, "mix3")
+		const each = 200
+		for range each {
+			noise := make([]byte, g.PacketLength)
+			rand.Read(noise)
+			changed := slices.Clone(*newest.Load())
+			bit := mathrand.IntN(8 * g.HeaderLength)
+			changed[bit/8] ^= 1 << (bit % 8)
+			for _, packet := range [][]byte{noise, changed} {
+				if err := into3.Send(packet); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		trial.Submit(t, n, "you@far.example", "amid garbage", "x\n")
+		trial.Arrival(t, ctx, n, "amid garbage")
+		if err := n.Wait(ctx, "the garbage to be counted", func() (bool, error) {
+			return trial.NodeStatus(t, ctx, n, "mix3").Dropped.Damaged >= before.Dropped.Damaged+2*each, nil
+		}); err != nil {
+			t.Errorf("%v: %+v", err, trial.NodeStatus(t, t.Context(), n, "mix3"))
+		}
+		if now := trial.NodeStatus(t, ctx, n, "mix3"); now.FromNow != before.FromNow || now.Dropped.Misrouted != before.Dropped.Misrouted {
+			t.Errorf("garbage did more than be dropped: before %+v, after %+v", before, now)
 		}
 	})
 
@@ -146,7 +196,122 @@ func TestFaults(t *testing.T) {
 		trial.Arrival(t, ctx, n, "no room")
 	})
 
+	t.Run("the line's budget", func(t *testing.T) {
+		const kbit = 250 // a third of what goes to the next mix
+		mix := n.Process("mix1")
+		budget := func(b map[string]any) {
+			if err := n.Edit("mix1", func(c map[string]any) { c["budget"] = b }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		keeps := func(what string) {
+			t.Helper()
+			if err := n.Wait(ctx, what, func() (bool, error) {
+				pace := trial.NodeStatus(t, ctx, n, "mix1").Line.PaceKbit
+				return pace > kbit/2 && pace <= kbit, nil
+			}); err != nil {
+				t.Fatalf("%v: %+v", err, trial.NodeStatus(t, t.Context(), n, "mix1").Line)
+			}
+			from, begun := len(into2.Chunks()), time.Now()
+			time.Sleep(6 * time.Second)
+			carried, most := 0, int(time.Since(begun).Seconds()+1)*kbit*1000/8
+			for _, c := range into2.Chunks()[from:] {
+				if c.Out {
+					carried += c.Bytes
+				}
+			}
+			t.Logf("%s: %d kB in %v, of %d kB", what, carried/1000, time.Since(begun).Round(time.Second/10), most/1000)
+			if carried == 0 || carried > most {
+				t.Errorf("%s: it sent %d bytes, and may %d", what, carried, most)
+			}
+		}
+		// So much is used of this month that what is left is that pace to its end.
+		if err := mix.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		now, month := time.Now().UTC(), 1000
+		left := 2 * kbit * 1000 / 8 * time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC).Sub(now).Seconds()
+		used := fmt.Sprintf("month = %q\nbytes = %d\n", now.Format("2006-01"), uint64(float64(month)*1e9-left))
+		if err := os.WriteFile(n.Path("mix1", "state", "traffic.toml"), []byte(used), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		budget(map[string]any{"month_gb": month})
+		if err := mix.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Listening(ctx, "mix1"); err != nil {
+			t.Fatal(err)
+		}
+		useful(t, ctx, n, "mix1")
+		keeps("a month's budget")
+		budget(map[string]any{"rate_kbit": kbit})
+		if err := syscall.Kill(mix.Pid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		keeps("a second's budget")
+		budget(map[string]any{})
+		if err := syscall.Kill(mix.Pid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		trial.Submit(t, n, "you@far.example", "after thrift", "x\n")
+		trial.Arrival(t, ctx, n, "after thrift")
+	})
+
+	t.Run("damaged state", func(t *testing.T) {
+		mix := n.Process("mix2")
+		if err := mix.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		said := len(mix.Log())
+		epoch := n.Epoch()
+		damaged := []string{
+			fmt.Sprintf("mixkeys/mix-%d.key", epoch+1), fmt.Sprintf("mixkeys/mix-%d.tags", epoch),
+			fmt.Sprintf("consensus/%d", epoch), "traffic.toml",
+		}
+		for _, file := range damaged {
+			flip(t, n.Path("mix2", "state", file))
+		}
+		if err := mix.Start(); err != nil {
+			t.Fatal(err)
+		}
+		trial.Submit(t, n, "you@far.example", "after damage", "x\n")
+		trial.Arrival(t, ctx, n, "after damage")
+		for i, lost := range []string{"packets to this node in it are lost", "packets to this node in that epoch are lost", "fetched again, and nothing else is lost", "counted from nothing, and nothing else is lost"} {
+			log := mix.Log()[said:]
+			if !slices.ContainsFunc(strings.Split(log, "\n"), func(line string) bool {
+				return strings.Contains(line, damaged[i]) && strings.Contains(line, lost)
+			}) {
+				t.Errorf("it does not say of %s that %s:\n%s", damaged[i], lost, log)
+			}
+		}
+	})
+
 	trial.AllOnce(t, ctx, n)
+}
+
+// published waits for the moment of an epoch at which nodes have published themselves for
+// the next, so that who is killed then costs the network nothing but itself.
+func published(t *testing.T, ctx context.Context, n *testnet.Network) (epoch uint64) {
+	t.Helper()
+	last := n.Epoch()
+	if err := n.Wait(ctx, "an epoch's beginning", func() (bool, error) { return n.Epoch() > last, nil }); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1500 * time.Millisecond) // an eighth of ten seconds, and a little
+	return last + 1
+}
+
+// flip changes a bit in the first half of a file. The rest of some has no meaning yet.
+func flip(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // limitFiles lets a process's files grow no further than so many bytes, as a full disk

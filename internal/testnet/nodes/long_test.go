@@ -8,8 +8,12 @@ import "time"
 const (
 	replayKills = 200
 
-	// mixingBatches is how many samples of a mix's delays are judged at 1 %, and
-	// mixingFails how many may fail: more do so less than once in a million runs.
+	// mixingLoop is how often each of five nodes sends a packet through a mix whose
+	// delays are judged, beside a gateway that has 50 there in a second.
+	mixingLoop = 20 * time.Millisecond
+
+	// mixingBatches is in how many batches of one run's packets the delays are judged at
+	// 1 %, and mixingFails how many may fail: more do so less than once in a million runs.
 	mixingBatches = 20
 	mixingFails   = 5
 

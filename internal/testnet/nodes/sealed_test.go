@@ -73,6 +73,7 @@ func TestSealed(t *testing.T) {
 	}
 	trial.Submit(t, n, "you@far.example", "after", "text\n")
 	trial.Arrival(t, ctx, n, "after")
+	t.Run("idle", func(t *testing.T) { idle(t, n) }) // also of those whose keys took Argon2's memory to open
 }
 
 // secrets returns the private keys that lie plain in a member's directory: what its

@@ -75,17 +75,32 @@ func run(m *testing.M) (code int, err error) {
 	}
 	defer os.RemoveAll(dir)
 	Program = filepath.Join(dir, "sourdine")
-	args := []string{"build", "-o", Program}
+	if err := build(Program); err != nil {
+		return 0, fmt.Errorf("building the program: %w", err)
+	}
+	return m.Run(), nil
+}
+
+// build builds the program, with the race detector if the tests have it.
+func build(path string, flags ...string) error {
+	args := append([]string{"build", "-o", path}, flags...)
 	if Race {
 		args = append(args, "-race")
 	}
 	build := exec.Command("go", append(args, "codeberg.org/sourdine/sourdine/cmd/sourdine")...)
 	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return 0, fmt.Errorf("building the program: %w", err)
-	}
-	return m.Run(), nil
+	return build.Run()
 }
+
+// Clocked builds the program with a node's clock that a test sets, once: the clock is off
+// by the duration in the file that the variable ClockFile names (see mixnode).
+var Clocked = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(filepath.Dir(Program), "clocked", filepath.Base(Program))
+	return path, build(path, "-tags", "testclock")
+})
+
+// ClockFile is read by the program that Clocked builds.
+const ClockFile = "SOURDINE_TEST_CLOCK"
 
 // Stock builds the program that is Katzenpost's own node, once.
 var Stock = sync.OnceValues(func() (string, error) {
