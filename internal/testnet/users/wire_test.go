@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,9 +35,8 @@ func TestWire(t *testing.T) {
 		t.Parallel()
 	}
 	observeWire(t, testnet.Options{}, func(what string, slot time.Duration, missed int, wire []tap.Chunk) {
-		judge(t, what, clock{slot: slot, missed: missed, size: commandBytes, inSlot: 1, inAll: 1}, tap.Bursts(wire, true, 25*time.Millisecond))
-		entrys := clock{slot: slot * 8 / 9, size: answerBytes, inSlot: 1, inAll: 1, unjudged: true}
-		judge(t, what+", from the entry", entrys, tap.Bursts(wire, false, 5*time.Millisecond))
+		judge(t, what, clock{slot: slot, missed: missed, size: commandBytes, inSlot: 1, inAll: 1, requests: true}, tap.Bursts(wire, true, 25*time.Millisecond))
+		judge(t, what+", from the entry", entrys(slot), tap.Bursts(wire, false, 5*time.Millisecond))
 	})
 }
 
@@ -49,7 +49,7 @@ func TestWireToStockEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	observeWire(t, testnet.Options{Stock: []string{testnet.Entry}, StockBinary: path}, func(what string, slot time.Duration, missed int, wire []tap.Chunk) {
-		judge(t, what, clock{slot: slot, missed: missed, size: commandBytes, inSlot: 2, inAll: 3, unjudged: true}, tap.Bursts(wire, true, 25*time.Millisecond))
+		judge(t, what, clock{slot: slot, missed: missed, size: commandBytes, inSlot: 2, inAll: 3, requests: true, unjudged: true}, tap.Bursts(wire, true, 25*time.Millisecond))
 	})
 }
 
@@ -90,10 +90,17 @@ func observeWire(t *testing.T, o testnet.Options, look func(what string, slot ti
 // clock is how a line should look.
 type clock struct {
 	slot          time.Duration
-	missed        int // slots in which the sender says it was kept from sending
-	size          int // of a command, in bytes
-	inSlot, inAll int // commands at a slot's time, and until the next
-	unjudged      bool
+	missed        int  // slots in which the sender says it was kept from sending
+	size          int  // of a command, in bytes
+	inSlot, inAll int  // commands at a slot's time, and until the next
+	requests      bool // for the consensus, which go besides
+	unjudged      bool // slots need not keep their times: another end moves them
+}
+
+// entrys is how what an entry of ours sends a gateway looks: one command in each slot of
+// its own, and nothing besides.
+func entrys(slot time.Duration) clock {
+	return clock{slot: slot * 8 / 9, size: answerBytes, inSlot: 1, inAll: 1}
 }
 
 // begins is the time of a slot: that of the first bursts from which most others are
@@ -115,14 +122,15 @@ func (c clock) begins(bursts []tap.Chunk) (start time.Time) {
 	return start
 }
 
-// judge sees that nothing but whole commands was written, so many for each slot and
-// a few for the consensus, and that slots kept their times.
+// judge sees that nothing but whole commands was written, so many for each slot and, if
+// the consensus is asked for there, a few for that, and that slots kept their times.
 func judge(t *testing.T, what string, c clock, bursts []tap.Chunk) {
 	t.Helper()
 	bursts = bursts[1 : len(bursts)-1] // the outermost may be cut
 	var commands int
 	start := c.begins(bursts)
-	off := map[int]time.Duration{} // of each slot, against a grid that begins with the first
+	bursts = slices.DeleteFunc(bursts, func(b tap.Chunk) bool { return b.At.Before(start) }) // the first of them may be late
+	off := map[int]time.Duration{}                                                           // of each slot, against a grid that begins with the first
 	for _, b := range bursts {
 		if b.Conn != bursts[0].Conn {
 			t.Fatalf("%s: the gateway connected anew", what)
@@ -145,8 +153,11 @@ func judge(t *testing.T, what string, c clock, bursts []tap.Chunk) {
 	}
 	span := bursts[len(bursts)-1].At.Sub(start)
 	slots := int(math.Round(float64(span)/float64(c.slot))) + 1
-	requests := commands - c.inAll*slots
-	if most := 3 * (int(span/(10*time.Second)) + 2); requests < -3-c.inAll*c.missed || requests > most {
+	requests, most := commands-c.inAll*slots, 0
+	if c.requests {
+		most = 3 * (int(span/(10*time.Second)) + 2)
+	}
+	if requests < -3-c.inAll*c.missed || requests > most {
 		t.Errorf("%s: %d commands in %d slots, %d of them missed: want %d each, and at most %d more",
 			what, commands, slots, c.missed, c.inAll, most)
 	}
@@ -166,55 +177,77 @@ func judge(t *testing.T, what string, c clock, bursts []tap.Chunk) {
 	}
 }
 
-// What the entry sends a gateway is one command of one size in each slot, whether
-// replies come to it as they are made, all together after a while, or not at all:
-// nobody can mark a gateway's line by holding replies back.
+// What the entry sends a gateway is one command of one size in each slot, whether the
+// exit's handler answers at once, holds its answers and gives them all together, or gives
+// none: nobody can mark a gateway's line so.
 func TestRepliesKeepTheirSlots(t *testing.T) {
-	t.Parallel()
+	if !wireJudgesJitter {
+		t.Parallel()
+	}
 	const slot = 200 * time.Millisecond
-	line, way := new(tap.Wire), new(tap.Wire) // of the gateway; into the first mix, for packets and replies
-	n := trial.Start(t, testnet.Options{Slot: slot, Taps: map[string]tap.Tap{testnet.Entry: line, "mix1": way}})
+	line := new(tap.Wire)
+	n := trial.Start(t, testnet.Options{Slot: slot, GatewayFirst: wireJudgesJitter, Taps: map[string]tap.Tap{testnet.Entry: line}})
+	const slots = 100
 	for _, phase := range []struct {
 		what           string
-		held, let      time.Duration // of the way
-		fewest, atMost int           // replies that come to the gateway, of a hundred slots
+		held, let      time.Duration // of the handler
+		fewest, atMost int           // replies that come to the gateway
+		bunched        int           // answers that the exit sends late at least
 	}{
-		{"at once", 0, time.Second, 41, 120},
-		{"in bunches", 4 * time.Second, time.Second / 2, 1, 120},
-		{"not at all", time.Minute, 0, 0, 40},
+		{"at once", 0, time.Second, 41, 120, 0},
+		{"in bunches", 4 * time.Second, time.Second / 2, 1, 120, 30},
+		{"not at all", time.Minute, 0, 0, 40, 0},
 	} {
 		func() {
 			ctx, cancel := context.WithTimeout(t.Context(), trial.Patience)
 			defer cancel()
-			var holding sync.WaitGroup
-			holding.Go(func() {
-				defer way.Restore()
-				for ctx.Err() == nil {
-					if phase.held > 0 {
-						way.Stall()
-						pause(ctx, phase.held)
-						way.Restore()
-					}
-					pause(ctx, phase.let)
-				}
-			})
+			late := trial.NodeStatus(t, ctx, n, testnet.Exit).Dropped.Overdue
+			bunching := hold(t, ctx, n.Process(testnet.Exit), phase.held, phase.let)
 			from, answered := len(line.Chunks()), trial.Status(t, n).Answered
-			const slots = 100
 			if err := n.Wait(ctx, "slots", func() (bool, error) {
 				return len(tap.Bursts(line.Chunks()[from:], false, 5*time.Millisecond)) > slots*9/8, nil
 			}); err != nil {
 				t.Fatal(err)
 			}
 			came := int(trial.Status(t, n).Answered - answered)
+			late = trial.NodeStatus(t, ctx, n, testnet.Exit).Dropped.Overdue - late
+			seen := line.Chunks()[from:]
 			cancel()
-			holding.Wait()
-			entrys := clock{slot: slot * 8 / 9, size: answerBytes, inSlot: 1, inAll: 1, unjudged: true}
-			judge(t, phase.what, entrys, tap.Bursts(line.Chunks()[from:], false, 5*time.Millisecond))
-			if came < phase.fewest || came > phase.atMost {
-				t.Errorf("%s: %d replies came, so the replies were not held as they should", phase.what, came)
+			bunching.Wait()
+			judge(t, phase.what, entrys(slot), tap.Bursts(seen, false, 5*time.Millisecond))
+			t.Logf("%s: %d replies came, and %d answers left the exit late", phase.what, came, late)
+			if came < phase.fewest || came > phase.atMost || int(late) < phase.bunched {
+				t.Errorf("%s: %d replies came, and %d answers left the exit late: its handler was not held as it should", phase.what, came, late)
 			}
 		}()
 	}
+}
+
+// hold lets an exit's handler stand still, again and again, so that it answers what came
+// meanwhile all together, until ctx ends.
+func hold(t *testing.T, ctx context.Context, exit *testnet.Process, held, let time.Duration) *sync.WaitGroup {
+	t.Helper()
+	handler := exit.Children()
+	if len(handler) != 1 {
+		t.Fatalf("the exit has %d handlers", len(handler))
+	}
+	signal := func(s syscall.Signal) {
+		if err := syscall.Kill(handler[0], s); err != nil {
+			t.Error(err)
+		}
+	}
+	holding := new(sync.WaitGroup)
+	holding.Go(func() {
+		for ctx.Err() == nil {
+			if held > 0 {
+				signal(syscall.SIGSTOP)
+				pause(ctx, held)
+				signal(syscall.SIGCONT)
+			}
+			pause(ctx, let)
+		}
+	})
+	return holding
 }
 
 // pause waits, or until ctx ends.
