@@ -225,10 +225,11 @@ func act(conn net.Conn, cfg *Config, initiator bool, who, last, word []byte) {
 		return err == nil && h.transmit(n, b) == nil
 	}
 	got := func(n int) bool { _, err := h.receive(n); return err == nil }
-	if initiator && !(step(1, nil) && got(2) && step(3, who) && got(4)) {
+	fits := len(who) == identityLength // else the other side waits for more, or refuses
+	if initiator && !(step(1, nil) && got(2) && step(3, who) && fits && got(4)) {
 		return
 	}
-	if !initiator && !(got(1) && step(2, who) && got(3) && step(4, last)) {
+	if !initiator && !(got(1) && step(2, who) && fits && got(3) && step(4, last)) {
 		return
 	}
 	tx, fromResponder := h.keys()
