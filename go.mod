@@ -12,6 +12,7 @@ require (
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6
 	github.com/emersion/go-smtp v0.25.1
 	github.com/fxamacker/cbor/v2 v2.9.1
+	github.com/katzenpost/circl v1.3.8-0.20260413165442-e2d217fd59f5
 	github.com/katzenpost/hpqc v0.0.86
 	github.com/katzenpost/katzenpost v0.0.99
 	github.com/katzenpost/nyquist v0.0.13
@@ -51,7 +52,6 @@ require (
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/katzenpost/chacha20 v0.0.1 // indirect
 	github.com/katzenpost/chacha20poly1305 v0.0.1 // indirect
-	github.com/katzenpost/circl v1.3.8-0.20260413165442-e2d217fd59f5 // indirect
 	github.com/katzenpost/sntrup4591761 v0.0.0-20231024131303-8755eb1986b8 // indirect
 	github.com/katzenpost/sphincsplus v0.0.2 // indirect
 	github.com/klauspost/compress v1.18.5 // indirect

@@ -152,8 +152,16 @@ func (n *Network) Verify(raw []byte, epoch uint64) (*View, error) {
 	if err != nil {
 		return nil, fmt.Errorf("consensus: %w", err)
 	}
+	return n.read(doc, raw, epoch)
+}
+
+// read checks what the authorities signed.
+func (n *Network) read(doc *pki.Document, raw []byte, epoch uint64) (*View, error) {
 	if doc.Epoch != epoch {
 		return nil, fmt.Errorf("consensus: it is for epoch %d, not %d", doc.Epoch, epoch)
+	}
+	if err := complete(doc); err != nil {
+		return nil, fmt.Errorf("consensus: %w", err)
 	}
 	if err := pki.IsDocumentWellFormed(doc, n.verifiers()); err != nil {
 		return nil, fmt.Errorf("consensus: %w", err)
@@ -167,6 +175,22 @@ func (n *Network) Verify(raw []byte, epoch uint64) (*View, error) {
 	}
 	return newView(doc, raw, g)
 }
+
+// complete says whether there is a descriptor wherever the document lists one. CBOR's
+// null makes none, which the engine does not expect.
+func complete(doc *pki.Document) error {
+	for _, list := range slices.Concat(doc.Topology, [][]*pki.MixDescriptor{doc.GatewayNodes, doc.ServiceNodes}) {
+		if slices.Contains(list, nil) {
+			return errNoDescriptor
+		}
+	}
+	if slices.Contains(doc.StorageReplicas, nil) {
+		return errNoDescriptor
+	}
+	return nil
+}
+
+var errNoDescriptor = errors.New("it lists a node without a descriptor")
 
 func newView(doc *pki.Document, raw []byte, g *sphinx.Geometry) (*View, error) {
 	v := &View{Epoch: doc.Epoch, Raw: raw}

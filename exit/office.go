@@ -153,7 +153,13 @@ func Open(cfg Config, s *seal.Sealer, now func() uint64, log *slog.Logger) (_ *O
 		cfg: cfg, from: from, now: now, log: log, store: store, relay: relay,
 		trouble: map[string]trouble{},
 	}
-	if o.keys, err = openKeyring(cfg.Dir, s, store.db, signer); err == nil {
+	if err = store.check(); err != nil {
+		err = fmt.Errorf("%s: %w: look at the disk's health, and move the file away to start with an empty one; mails that wait in it are then lost, and end as unknown for their writers", store.db.Path(), err)
+	}
+	if err == nil {
+		o.keys, err = openKeyring(cfg.Dir, s, store.db, signer)
+	}
+	if err == nil {
 		err = o.rotate()
 	}
 	if err == nil {

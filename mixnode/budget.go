@@ -90,6 +90,9 @@ const (
 	// slowest is the pace, in bytes a second, of a node whose month is used up: enough
 	// for its loops to tell that it still is there.
 	slowest = 1000
+
+	// mostBytes is more than any month's traffic, and far less than the file can say.
+	mostBytes = maxBudget * 1e9
 )
 
 // newTraffic returns the traffic of a node whose packets take so many bytes. With an
@@ -97,6 +100,9 @@ const (
 func newTraffic(state string, b Budget, packet int, now func() time.Time) (*traffic, error) {
 	t := &traffic{now: now, path: filepath.Join(state, trafficFile), packet: packet, budget: b}
 	err := config.Load(t.path, &t.used)
+	if err == nil && t.used.Bytes > mostBytes {
+		err = fmt.Errorf("%s: no line carries %d bytes in a month", t.path, t.used.Bytes)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = nil

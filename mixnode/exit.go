@@ -334,10 +334,10 @@ func (e *exit) answered(id uint64) *request {
 
 // read takes answers from the handler until the connection ends.
 func (e *exit) read(conn io.Reader) error {
-	decode := cbor.NewDecoder(conn)
+	answers := newPlugin(conn)
 	for {
 		var answer cborplugin.Response
-		if err := decode.Decode(&answer); err != nil {
+		if err := answers.next(&answer); err != nil {
 			return err
 		}
 		if r := e.answered(answer.ID); r != nil {

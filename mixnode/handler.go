@@ -208,16 +208,16 @@ const handlersAtOnce = 64
 // when they were ready.
 func serve(conn io.ReadWriter, handle func([]byte) []byte, late *atomic.Uint64) error {
 	var (
-		decode  = cbor.NewDecoder(conn)
-		encode  = cbor.NewEncoder(conn)
-		writing sync.Mutex
-		running sync.WaitGroup
-		slots   = make(chan struct{}, handlersAtOnce)
+		requests = newPlugin(conn)
+		encode   = cbor.NewEncoder(conn)
+		writing  sync.Mutex
+		running  sync.WaitGroup
+		slots    = make(chan struct{}, handlersAtOnce)
 	)
 	defer running.Wait()
 	for {
 		var req cborplugin.Request
-		if err := decode.Decode(&req); err != nil {
+		if err := requests.next(&req); err != nil {
 			return fmt.Errorf("reading the node's request: %w", err)
 		}
 		if req.IsParametersRequest || len(req.SURB) == 0 {

@@ -16,7 +16,7 @@ import (
 )
 
 // standalone is a node that has keys, a view and no connections.
-func standalone(t *testing.T, role directory.Role) *node {
+func standalone(t testing.TB, role directory.Role) *node {
 	t.Helper()
 	g, err := sphinx.NewGeometry("x25519", 5, 2000)
 	if err != nil {
@@ -53,7 +53,7 @@ func standalone(t *testing.T, role directory.Role) *node {
 }
 
 // openKeys gives the node the keys in its directory, as a start does.
-func (n *node) openKeys(t *testing.T) {
+func (n *node) openKeys(t testing.TB) {
 	t.Helper()
 	sealer, err := seal.Open(seal.Plain, n.cfg.State, nil)
 	if err != nil {

@@ -181,7 +181,7 @@ func (g *guards) keep(k mail.SignedKey, today uint32) bool {
 		return false
 	}
 	g.Keys = slices.DeleteFunc(g.Keys, func(have mail.SignedKey) bool { return have.Day < today })
-	if len(g.Keys) == keptKeys {
+	if len(g.Keys) >= keptKeys {
 		return false
 	}
 	g.Keys = append(g.Keys, k)

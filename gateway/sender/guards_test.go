@@ -13,7 +13,7 @@ import (
 )
 
 // network has an authority and these entries, each run by an operator of its name.
-func network(t *testing.T, entries ...string) *directory.Network {
+func network(t testing.TB, entries ...string) *directory.Network {
 	t.Helper()
 	p := directory.DefaultParameters()
 	members := []*directory.Member{{Role: directory.RoleAuthority, Name: "auth", Operator: "auth", Address: "127.0.0.1:1", Parameters: &p}}

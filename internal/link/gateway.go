@@ -201,7 +201,7 @@ func (c *chunks) add(command *Command) ([]byte, error) {
 	if c.next == 0 {
 		c.total = command.Chunks
 	}
-	if command.Chunk != c.next || command.Chunks != c.total || len(c.data)+len(command.Data) > maxDocument {
+	if command.Chunk != c.next || command.Chunk >= command.Chunks || command.Chunks != c.total || len(c.data)+len(command.Data) > maxDocument {
 		return nil, errors.New("the entry sent a consensus in pieces that do not fit")
 	}
 	c.data = append(c.data, command.Data...)

@@ -203,6 +203,7 @@ func TestConsensusInPieces(t *testing.T) {
 		"nothing":                {one(zip(t, nil)), nil},
 		"a document of zeros":    {one(zip(t, make([]byte, 5000))), make([]byte, 5000)},
 		"all of a Consensus":     {[]Command{{Kind: KindConsensus}}, nil},
+		"a piece of none":        {change(func(c []Command) { c[0].Chunks = 0; c[0].Data = zip(t, document[:9]) })[:1], nil},
 		"an empty piece of none": {[]Command{{Kind: KindConsensus2}}, nil},
 	} {
 		conn := &Conn{frames: frames}
