@@ -268,7 +268,8 @@ func (g *guest) leave() {
 // of a gateway's. The frame is not the caller's any more.
 func (g *guest) obey(ctx context.Context, f *link.Frame, c link.Command) bool {
 	if c.Kind == link.KindSendPacket || c.Kind == link.KindSendRetrievePacket {
-		if c.Kind == link.KindSendRetrievePacket && !g.answerPoll() {
+		// The frame goes on to a mix, to which nobody sends what a gateway polls with.
+		if c.Kind == link.KindSendRetrievePacket && (!g.answerPoll() || f.Set(link.Command{Kind: link.KindSendPacket, Data: c.Data}) != nil) {
 			f.Release()
 			return false
 		}
