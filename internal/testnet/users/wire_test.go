@@ -130,7 +130,7 @@ func judge(t *testing.T, what string, c clock, bursts []tap.Chunk) {
 	var commands int
 	start := c.begins(bursts)
 	bursts = slices.DeleteFunc(bursts, func(b tap.Chunk) bool { return b.At.Before(start) }) // the first of them may be late
-	off := map[int]time.Duration{} // of each slot, against a grid that begins with the first
+	off := map[int]time.Duration{}                                                           // of each slot, against a grid that begins with the first
 	for _, b := range bursts {
 		if b.Conn != bursts[0].Conn {
 			t.Fatalf("%s: the gateway connected anew", what)
