@@ -13,6 +13,7 @@ import (
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -284,7 +285,7 @@ func TestSubmit(t *testing.T) {
 					}
 					l := letters[n-1]
 					want := mail.Message{Subject: "Lunch", Body: fmt.Sprintf("At noon, %d.\n", n)}
-					if *l.Message != want || fmt.Sprint(l.Recipients) != "[alice@example.org]" ||
+					if !reflect.DeepEqual(*l.Message, want) || fmt.Sprint(l.Recipients) != "[alice@example.org]" ||
 						l.MessageID != fmt.Sprintf("<%d@example.org>", n) {
 						t.Errorf("letter %+v %+v", l, l.Message)
 					}
