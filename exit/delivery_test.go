@@ -90,6 +90,33 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestAttachments hands over a mail of all that a parcel can have, of the largest size, over many fragments and a
+// restart: each recipient gets the message that the parcel renders as.
+func TestAttachments(t *testing.T) {
+	atDesk(t, nil, func(d *desk) {
+		p := d.parcel(200, ana, bob)
+		p.From, p.Disclosed = "Zo\u00eb", true
+		p.References = [][mail.MessageIDLength]byte{{1}, {2}}
+		p.Attachments = []mail.Attachment{
+			{Type: mail.Text, Data: []byte("--=_\n.\nFrom here\n")},
+			{Type: mail.PNG, Data: []byte("\x89PNG\r\n\x1a\n\x00\r\n.\r\n")},
+			{Type: mail.JPEG, Data: []byte("\xff\xd8\xff")},
+		}
+		filling := make([]byte, mail.MaxMail(size)-p.Size())
+		fill(filling)
+		p.Attachments[2].Data = append(p.Attachments[2].Data, filling...)
+		s := d.seal(p)
+		if n := s.Fragments(size); n != mail.MaxFragments {
+			t.Fatalf("%d fragments", n)
+		}
+		d.post(s)
+		d.restart()
+		d.runFor(50 * time.Hour)
+		d.wantState(d.ask(s), mail.StateDone, mail.Result{Outcome: mail.Delivered}, mail.Result{Outcome: mail.Delivered})
+		d.wantLetters("anonymous@exit.example", p)
+	})
+}
+
 // TestRecipients checks that recipients share no transaction and no fate.
 func TestRecipients(t *testing.T) {
 	atDesk(t, nil, func(d *desk) {

@@ -22,12 +22,12 @@ import (
 // Config is a gateway's TOML file, which lies in the gateway's directory.
 type Config struct {
 	Network   string           `toml:"network"`          // the network file
-	User      string           `toml:"user"`             // the name the mail program logs in with
 	Listen    string           `toml:"listen"`           // SMTP with STARTTLS; "": off
 	ListenTLS string           `toml:"listen_tls"`       // SMTP over TLS; "": off
 	Socket    string           `toml:"socket,omitempty"` // SMTP on a unix socket; "": off
 	Resend    time.Duration    `toml:"resend"`           // mean wait before a lost piece of a mail is sent again
 	Expiry    uint64           `toml:"expiry"`           // epochs after which a mail is given up
+	Personas  []Persona        `toml:"persona"`          // whom the user writes as
 	Floors    directory.Floors `toml:"floors"`
 
 	dir string
@@ -44,9 +44,9 @@ const (
 )
 
 // DefaultConfig is what `gateway init` writes.
-func DefaultConfig(user string) *Config {
+func DefaultConfig(first Persona) *Config {
 	return &Config{
-		Network: networkName, User: user,
+		Network: networkName, Personas: []Persona{first},
 		Listen: "127.0.0.1:1025", ListenTLS: "127.0.0.1:1465",
 		Resend: time.Hour, Expiry: 120, Floors: directory.DefaultFloors(),
 	}
@@ -74,8 +74,8 @@ func Load(path string) (*Config, error) {
 }
 
 func (c *Config) check() error {
-	if c.User == "" || len(c.User) > 64 {
-		return errors.New("user must be set, to at most 64 characters")
+	if err := checkPersonas(c.Personas); err != nil {
+		return err
 	}
 	for name, a := range map[string]string{"listen": c.Listen, "listen_tls": c.ListenTLS} {
 		if a == "" {
@@ -107,12 +107,24 @@ func (c *Config) check() error {
 // maxExpiry bounds a mail's life in epochs, as exits bound it.
 const maxExpiry = 100_000
 
+// logins are the personas as the submission server takes them.
+func (c *Config) logins() []submission.Persona {
+	list := make([]submission.Persona, len(c.Personas))
+	for i, p := range c.Personas {
+		list[i] = submission.Persona(p)
+	}
+	return list
+}
+
 // Dir is the gateway's directory.
 func (c *Config) Dir() string { return c.dir }
 
+// keys is the path of the user's key file.
+func (c *Config) keys() string { return filepath.Join(c.dir, keysName) }
+
 // Keyring opens the user's key file.
 func (c *Config) Keyring() (*keyring.Ring, error) {
-	path := filepath.Join(c.dir, keysName)
+	path := c.keys()
 	ring, err := keyring.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -150,7 +162,7 @@ type Created struct {
 }
 
 // Init makes a gateway's directory: configuration, network file, the user's key
-// with its first password, certificate, and a systemd user unit.
+// with the first persona's password, certificate, and a systemd user unit.
 func Init(dir, networkFile string, c *Config, password []byte, executable string) (*Created, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -172,7 +184,7 @@ func Init(dir, networkFile string, c *Config, password []byte, executable string
 	if err := files.WriteFile(filepath.Join(dir, networkName), network.Bytes(), 0o600); err != nil {
 		return nil, err
 	}
-	if _, err := keyring.Create(filepath.Join(dir, keysName), password); err != nil {
+	if _, err := keyring.Create(filepath.Join(dir, keysName), c.Personas[0].Login, password); err != nil {
 		return nil, err
 	}
 	_, fingerprint, err := submission.Certificate(dir)

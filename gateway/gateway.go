@@ -30,6 +30,9 @@ const (
 	cardLabel    = "sourdine mail card v1"
 	resultsLabel = "sourdine mail results v1"
 	tagLabel     = "sourdine submission v1"
+
+	referenceTagLabel = "sourdine reference tag v1"
+	referenceLabel    = "sourdine reference v1"
 )
 
 // Card is what the gateway keeps of a mail for its user, sealed.
@@ -82,6 +85,11 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 	if g.ring, err = c.Keyring(); err != nil {
 		return err
 	}
+	for _, p := range c.Personas {
+		if !g.ring.Has(p.Login) {
+			return fmt.Errorf("the persona %s has no password: give it one with `sourdine gateway persona password`", p.Login)
+		}
+	}
 	if g.queue, err = queue.Open(c.dir, queue.Limits{}); err != nil {
 		return err
 	}
@@ -99,8 +107,8 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 		return err
 	}
 	smtp, err := submission.New(submission.Config{
-		Listen: c.Listen, ListenTLS: c.ListenTLS, Socket: c.Socket, User: c.User, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
-		MaxBytes: func() int64 { return mail.MaxSubmission(g.size) },
+		Listen: c.Listen, ListenTLS: c.ListenTLS, Socket: c.Socket, Personas: c.logins(),
+		TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 	}, g.ring, g.accept, log)
 	if err != nil {
 		return err
@@ -149,7 +157,10 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 	parcel := &mail.Parcel{
 		Expires:    g.network.Epoch(by.Now) + life,
 		Date:       uint32(by.Now.Unix() / 86400),
+		From:       l.Persona.Name,
+		References: g.references(l, by.Exit, by.Now),
 		Recipients: l.Recipients,
+		Disclosed:  l.Disclosed,
 		Message:    *l.Message,
 	}
 	rand.Read(parcel.MessageID[:])
@@ -170,6 +181,9 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 		State:   mail.StateUnknown, Waiting: len(l.Recipients),
 		Card: card,
 	}
+	if m.Reference, err = g.reference(l, parcel, by.Exit); err != nil {
+		return err
+	}
 	again, err := g.store(&m, sealed.Data, l)
 	if refusal, ok := errors.AsType[*submission.Permanent](err); ok {
 		return refusal
@@ -187,6 +201,7 @@ func (g *Gateway) accept(ctx context.Context, l *submission.Letter) error {
 	case again:
 		return nil
 	}
+	g.forgetReferences(l.Key, by.Now)
 	// The mail is stored: it is sent at the latest after the next start.
 	_ = g.sender.Add(ctx, toSend(&m))
 	return nil

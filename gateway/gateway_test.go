@@ -27,6 +27,7 @@ import (
 
 // outbox stands in for a sender.
 type outbox struct {
+	private hpke.PrivateKey // of the exit
 	by      sender.Sealing
 	noKey   bool
 	ahead   time.Duration // of this machine's clock
@@ -80,7 +81,7 @@ func newOutbox(t *testing.T) *outbox {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &outbox{by: sender.Sealing{
+	return &outbox{private: private, by: sender.Sealing{
 		Key:  mail.NewDayKey(uint32(time.Now().Unix()/86400), private.PublicKey().Bytes()),
 		Exit: sphinx.NodeID{1}, Info: directory.ExitInfo{Expiry: 120, Hold: time.Hour},
 	}}
@@ -90,7 +91,7 @@ func newOutbox(t *testing.T) *outbox {
 func newGateway(t *testing.T) (*Gateway, *keyring.Key) {
 	t.Helper()
 	dir := t.TempDir()
-	ring, err := keyring.CreateWithCost(filepath.Join(dir, keysName), []byte("secret"), keyring.Cost{Memory: 8, Passes: 1, Threads: 1})
+	ring, err := keyring.CreateWithCost(filepath.Join(dir, keysName), "me", []byte("secret"), keyring.Cost{Memory: 8, Passes: 1, Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func newGateway(t *testing.T) (*Gateway, *keyring.Key) {
 	}
 	t.Cleanup(func() { q.Close() })
 	return &Gateway{
-		cfg: &Config{Expiry: 120}, ring: ring, queue: q, size: 30_000, sender: newOutbox(t), exitChanged: make(chan struct{}, 1),
+		cfg: &Config{Expiry: 120, dir: dir}, ring: ring, queue: q, size: 30_000, sender: newOutbox(t), exitChanged: make(chan struct{}, 1),
 		network: &directory.Network{Parameters: directory.DefaultParameters()},
 		log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, key
@@ -354,7 +355,7 @@ func TestDamagedCopy(t *testing.T) {
 // letter is a submission with this Message-ID.
 func letter(key *keyring.Key, id string) *submission.Letter {
 	return &submission.Letter{
-		Key: key, MessageID: id, Recipients: []mail.Address{"a@x.example", "b@y.example"},
+		Key: key, Persona: submission.Persona{Login: "me", Name: "Ann"}, MessageID: id, Recipients: []mail.Address{"a@x.example", "b@y.example"},
 		Message: &mail.Message{Subject: "s", Body: "x\n"}, Digest: sha256.Sum256([]byte(id)),
 	}
 }

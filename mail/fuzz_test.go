@@ -33,7 +33,7 @@ func FuzzRead(f *testing.F) {
 		if err := p.check(); err != nil {
 			t.Fatalf("%+q: %v", m, err)
 		}
-		if cleanBody(m.Body) != m.Body || cleanSubject(m.Subject) != m.Subject {
+		if CleanText(m.Body) != m.Body || CleanSubject(m.Subject) != m.Subject {
 			t.Fatalf("%+q changes when cleaned again", m)
 		}
 		checkRendered(t, p, "post@exit.example", 0)
@@ -65,6 +65,18 @@ func FuzzOpenPlain(f *testing.F) {
 	}
 	f.Add(b)
 	f.Add(b[:sample().Size()])
+	for _, change := range []func(*Parcel){
+		func(p *Parcel) {},
+		func(p *Parcel) { p.Body, p.Attachments = "", p.Attachments[5:] },
+		func(p *Parcel) { p.Body = "--" + p.boundary() + "\n" },
+	} {
+		p := full()
+		change(p)
+		if b, err = p.marshal(p.Size()); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := unmarshalParcel(b)
 		if err != nil {
@@ -74,11 +86,11 @@ func FuzzOpenPlain(f *testing.F) {
 		if err != nil || !bytes.Equal(again, b) {
 			t.Fatalf("%x marshals again as %x, %v", b, again, err)
 		}
-		p.Subject, p.Body = cleanSubject(p.Subject), cleanBody(p.Body)
+		p.clean()
 		for i := range p.Recipients {
 			p.Render("post@exit.example", i)
 		}
-		if len(p.Subject) <= MaxSubject {
+		if len(p.Subject) <= MaxSubject && len(p.From) <= MaxName {
 			checkRendered(t, p, "post@exit.example", 0)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -15,8 +16,13 @@ func sample() *Parcel {
 		Expires:    83000,
 		MessageID:  [MessageIDLength]byte{0: 1, 15: 16},
 		Date:       20780,
+		From:       "Ann",
+		References: [][MessageIDLength]byte{{2}, {3}},
 		Recipients: []Address{"bob@example.net", "Carol.Smith@example.com"},
-		Message:    Message{Subject: "Café", Body: "À huit heures.\n\tViens !\n"},
+		Disclosed:  true,
+		Message: Message{Subject: "Café", Body: "À huit heures.\n\tViens !\n", Attachments: []Attachment{
+			{CSV, []byte("a,b\n")}, {PDF, []byte("%PDF-1.7 ")},
+		}},
 	}
 }
 
@@ -55,25 +61,39 @@ func TestParcelIsStrict(t *testing.T) {
 		change func(b []byte) []byte
 	}{
 		{"nothing", func(b []byte) []byte { return nil }},
-		{"another version", func(b []byte) []byte { b[0] = 2; return b }},
-		{"no recipient", func(b []byte) []byte { b[21] = 0; return b }},
-		{"too many recipients", func(b []byte) []byte { b[21] = 101; return b }},
-		{"one recipient more than there is", func(b []byte) []byte { b[21]++; return b }},
+		{"another version", func(b []byte) []byte { b[0] = 1; return b }},
+		{"an unknown flag", func(b []byte) []byte { b[21] = 2; return b }},
+		{"a name with an @", func(b []byte) []byte { b[24] = '@'; return b }},
+		{"a space before the name", func(b []byte) []byte { b[23] = ' '; return b }},
+		{"the same reference twice", func(b []byte) []byte { copy(b[27:43], b[43:]); return b }},
+		{"a reference to itself", func(b []byte) []byte { copy(b[27:43], b[1:]); return b }},
+		{"more references than there are", func(b []byte) []byte { b[26]++; return b }},
+		{"no recipient", func(b []byte) []byte { b[toAt] = 0; return b }},
+		{"too many recipients", func(b []byte) []byte { b[toAt] = 101; return b }},
+		{"one recipient more than there is", func(b []byte) []byte { b[toAt]++; return b }},
 		{"a date after the year 9999", func(b []byte) []byte { b[17] = 1; return b }},
-		{"a domain in upper case", func(b []byte) []byte { b[27] = 'E'; return b }},
-		{"a local part with a space", func(b []byte) []byte { b[23] = ' '; return b }},
+		{"a domain in upper case", func(b []byte) []byte { b[toAt+6] = 'E'; return b }},
+		{"a local part with a space", func(b []byte) []byte { b[toAt+2] = ' '; return b }},
 		{"a byte of padding", func(b []byte) []byte { b[size] = 1; return b }},
 		{"the last byte of padding", func(b []byte) []byte { b[len(b)-1] = 1; return b }},
 		{"a body longer than what is left", func(b []byte) []byte { b[bodyAt(b)] = 1; return b }},
 		{"a body of 4 GiB", func(b []byte) []byte { copy(b[bodyAt(b):], "\xff\xff\xff\xff"); return b }},
 		{"a bare CR in the body", func(b []byte) []byte { b[bytes.IndexByte(b, '\t')] = '\r'; return b }},
 		{"a NUL in the body", func(b []byte) []byte { b[bytes.IndexByte(b, '\t')] = 0; return b }},
-		{"no line end at the end", func(b []byte) []byte { b[size-1] = 'x'; return b }},
-		{"two line ends at the end", func(b []byte) []byte { b[size-2] = '\n'; return b }},
-		{"a space before a line end", func(b []byte) []byte { b[size-2] = ' '; return b }},
+		{"no line end at the end", func(b []byte) []byte { b[bodyEnd(b)-1] = 'x'; return b }},
+		{"two line ends at the end", func(b []byte) []byte { b[bodyEnd(b)-2] = '\n'; return b }},
+		{"a space before a line end", func(b []byte) []byte { b[bodyEnd(b)-2] = ' '; return b }},
 		{"a subject that is not UTF-8", func(b []byte) []byte { b[bytes.Index(b, []byte("é"))] = 'x'; return b }},
 		{"a line end in the subject", func(b []byte) []byte { b[bytes.Index(b, []byte("fé"))] = '\n'; return b }},
 		{"a space before the subject", func(b []byte) []byte { b[bytes.Index(b, []byte("Café"))] = ' '; return b }},
+		{"one attachment more than there is", func(b []byte) []byte { b[bodyEnd(b)]++; return b }},
+		{"31 attachments", func(b []byte) []byte { b[bodyEnd(b)] = 31; return b }},
+		{"an attachment of type 0", func(b []byte) []byte { b[bodyEnd(b)+1] = 0; return b }},
+		{"an attachment of type 7", func(b []byte) []byte { b[bodyEnd(b)+1] = 7; return b }},
+		{"a picture that is none", func(b []byte) []byte { b[bodyEnd(b)+1] = byte(JPEG); return b }},
+		{"an attachment of 4 GiB", func(b []byte) []byte { copy(b[bodyEnd(b)+2:], "\xff\xff\xff\xff"); return b }},
+		{"an empty attachment", func(b []byte) []byte { copy(b[bodyEnd(b)+2:], "\x00\x00\x00\x00"); return b }},
+		{"a NUL in a table", func(b []byte) []byte { b[bodyEnd(b)+6] = 0; return b }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if p, err := unmarshalParcel(c.change(bytes.Clone(good))); err == nil {
@@ -87,6 +107,12 @@ func TestParcelIsStrict(t *testing.T) {
 		}
 	}
 }
+
+// toAt is where the number of recipients stands in a marshalled sample.
+const toAt = 1 + MessageIDLength + 4 + 1 + 1 + len("Ann") + 1 + 2*MessageIDLength
+
+// bodyEnd finds the number of attachments in a marshalled sample.
+func bodyEnd(b []byte) int { return bytes.Index(b, []byte("Viens !\n")) + len("Viens !\n") }
 
 // bodyAt finds the body's length field in a marshalled sample.
 func bodyAt(b []byte) int { return bytes.Index(b, []byte("À huit")) - 4 }
@@ -112,6 +138,25 @@ func TestParcelCheck(t *testing.T) {
 		{"no body", func(p *Parcel) { p.Body = "" }, true},
 		{"an empty line for a body", func(p *Parcel) { p.Body = "\n" }, false},
 		{"a body that is not UTF-8", func(p *Parcel) { p.Body = "\xff\n" }, false},
+		{"no name", func(p *Parcel) { p.From = "" }, true},
+		{"the longest name", func(p *Parcel) { p.From = strings.Repeat("é", MaxName/2) }, true},
+		{"a longer one", func(p *Parcel) { p.From = strings.Repeat("é", MaxName/2) + "a" }, false},
+		{"a name of two lines", func(p *Parcel) { p.From = "a\nBcc: x" }, false},
+		{"a name like an address", func(p *Parcel) { p.From = "a@b.example" }, false},
+		{"no references", func(p *Parcel) { p.References = nil }, true},
+		{"eight", func(p *Parcel) { p.References = references(8) }, true},
+		{"nine", func(p *Parcel) { p.References = references(9) }, false},
+		{"no attachments", func(p *Parcel) { p.Attachments = nil }, true},
+		{"thirty attachments", func(p *Parcel) { p.Attachments = attachments(30) }, true},
+		{"one more", func(p *Parcel) { p.Attachments = attachments(31) }, false},
+		{"an attached text of CRLF lines", func(p *Parcel) { p.Attachments[0].Data = []byte("a\r\n") }, false},
+		{"one that is not UTF-8", func(p *Parcel) { p.Attachments[0].Data = []byte("\xff\n") }, false},
+		{"a PNG", func(p *Parcel) { p.Attachments[1] = Attachment{PNG, []byte("\x89PNG\r\n\x1a\n")} }, true},
+		{"half its beginning", func(p *Parcel) { p.Attachments[1] = Attachment{PNG, []byte("\x89PNG")} }, false},
+		{"a PDF with something before it", func(p *Parcel) { p.Attachments[1].Data = []byte(" %PDF-1.7") }, false},
+		{"an OpenPGP packet of the old format", func(p *Parcel) { p.Attachments[1] = Attachment{OpenPGP, []byte("\x85\x01")} }, true},
+		{"OpenPGP in armour", func(p *Parcel) { p.Attachments[1] = Attachment{OpenPGP, []byte("-----BEGIN")} }, false},
+		{"no data", func(p *Parcel) { p.Attachments[1].Data = nil }, false},
 		{"not normalised, which OpenParcel mends", func(p *Parcel) { p.Body = "e\u0301\n" }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -122,6 +167,18 @@ func TestParcelCheck(t *testing.T) {
 			}
 		})
 	}
+}
+
+func references(n int) [][MessageIDLength]byte {
+	list := make([][MessageIDLength]byte, n)
+	for i := range list {
+		list[i][5] = byte(i + 1)
+	}
+	return list
+}
+
+func attachments(n int) []Attachment {
+	return slices.Repeat([]Attachment{{Text, []byte("a\n")}}, n)
 }
 
 func recipients(n int) []Address {
@@ -137,14 +194,33 @@ func randomParcel(rng *rand.Rand) *Parcel {
 	p := &Parcel{
 		Expires:    rng.Uint64(),
 		Date:       rng.Uint32N(maxDate + 1),
+		References: references(rng.IntN(MaxReferences + 1)),
 		Recipients: recipients(1 + rng.IntN(MaxRecipients)),
-		Message:    Message{Body: cleanBody(randomText(rng, rng.IntN(5000)))},
+		Disclosed:  rng.IntN(2) == 0,
+		Message:    Message{Body: CleanText(randomText(rng, rng.IntN(5000)))},
 	}
 	for i := range p.MessageID {
 		p.MessageID[i] = byte(rng.Uint32())
 	}
-	for p.Subject = cleanSubject(randomText(rng, rng.IntN(60))); len(p.Subject) > MaxSubject; {
-		p.Subject = cleanSubject(randomText(rng, rng.IntN(60)))
+	for p.Subject = CleanSubject(randomText(rng, rng.IntN(60))); len(p.Subject) > MaxSubject; {
+		p.Subject = CleanSubject(randomText(rng, rng.IntN(60)))
+	}
+	if p.From = cleanLine(randomText(rng, rng.IntN(15))); len(p.From) > MaxName || strings.Contains(p.From, "@") {
+		p.From = ""
+	}
+	if len(p.References) == 0 {
+		p.References = nil
+	}
+	for range rng.IntN(5) {
+		a := Attachment{Type: Type(1 + rng.IntN(int(OpenPGP)))}
+		if a.Type.isText() {
+			a.Data = []byte(randomText(rng, rng.IntN(500)))
+		} else {
+			a.Data = []byte(types[a.Type].magic + "\xc1" + randomText(rng, rng.IntN(500)))
+		}
+		if a.clean(); len(a.Data) > 0 {
+			p.Attachments = append(p.Attachments, a)
+		}
 	}
 	return p
 }

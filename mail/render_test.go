@@ -2,13 +2,19 @@ package mail
 
 import (
 	"bytes"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"mime/quotedprintable"
 	netmail "net/mail"
+	"os/exec"
+	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/emersion/go-message"
 )
 
 func TestRender(t *testing.T) {
@@ -44,8 +50,8 @@ func TestEncodeSubject(t *testing.T) {
 		{"é", "Subject: =?utf-8?B?w6k=?=\r\n"},
 		{strings.Repeat("é", 20), "Subject: =?utf-8?B?" + strings.Repeat("w6nDqcOp", 6) + "w6k=?=\r\n =?utf-8?B?w6k=?=\r\n"},
 	} {
-		if got := encodeSubject(c.in); got != c.want {
-			t.Errorf("encodeSubject(%q) = %q, want %q", c.in, got, c.want)
+		if got := fold("Subject:", encodeText(c.in)); got != c.want {
+			t.Errorf("%q becomes %q, want %q", c.in, got, c.want)
 		}
 	}
 }
@@ -56,7 +62,7 @@ func TestEncodeSubjectShape(t *testing.T) {
 	for _, unit := range []string{"é", "日", "👩", "aé b"} {
 		for n := 1; n*len(unit) <= MaxSubject; n++ {
 			subject := strings.TrimSpace(strings.Repeat(unit, n))
-			field := encodeSubject(subject)
+			field := fold("Subject:", encodeText(subject))
 			for line := range strings.SplitSeq(strings.TrimSuffix(field, "\r\n"), "\r\n") {
 				if len(line) > 76 {
 					t.Fatalf("%d times %q makes a line of %d characters", n, unit, len(line))
@@ -89,7 +95,7 @@ func TestEncodeBody(t *testing.T) {
 		{"a control character", "a\rb\x00\n", "quoted-printable", "a=0Db=00\r\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, encoding := encodeBody(c.in)
+			got, encoding := encodeBody(c.in, false)
 			if encoding != c.encoding || got != c.want {
 				t.Errorf("encodeBody(%q) = %q in %s, want %q in %s", c.in, got, encoding, c.want, c.encoding)
 			}
@@ -98,7 +104,8 @@ func TestEncodeBody(t *testing.T) {
 }
 
 // checkRendered holds a rendered message to what its description promises, and
-// reads it back with the standard library and with Read.
+// reads it back with other implementations: header and text with the standard
+// library's, the parts with go-message, text alone with Read.
 func checkRendered(t *testing.T, p *Parcel, from Address, recipient int) {
 	t.Helper()
 	b := p.Render(from, recipient)
@@ -115,7 +122,7 @@ func checkRendered(t *testing.T, p *Parcel, from Address, recipient int) {
 	}
 	head, body, _ := bytes.Cut(b, []byte("\r\n\r\n"))
 	for line := range bytes.Lines(body) {
-		if len(line) > maxEncoded+2 || bytes.HasPrefix(line, []byte(".")) || bytes.HasPrefix(line, []byte("From ")) {
+		if len(line) > maxLine+2 || bytes.HasPrefix(line, []byte(".")) || bytes.HasPrefix(line, []byte("From ")) {
 			t.Fatalf("a body line %q", line)
 		}
 	}
@@ -128,11 +135,10 @@ func checkRendered(t *testing.T, p *Parcel, from Address, recipient int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Header) != 8 || m.Header.Get("To") != string(p.Recipients[recipient]) || m.Header.Get("From") != string(from) {
-		t.Fatalf("rendered the header %v", m.Header)
-	}
-	if date, err := m.Header.Date(); err != nil || date.Unix() != int64(p.Date)*86400 {
-		t.Fatalf("rendered the date %v, %v", date, err)
+	checkHeader(t, p, from, recipient, m.Header)
+	if len(p.Attachments) > 0 {
+		checkParts(t, p, b)
+		return
 	}
 	text := m.Body
 	if m.Header.Get("Content-Transfer-Encoding") == "quoted-printable" {
@@ -142,9 +148,122 @@ func checkRendered(t *testing.T, p *Parcel, from Address, recipient int) {
 		t.Fatalf("the body %+q decodes as %+q, %v", p.Body, got, err)
 	}
 	again, err := Read(bytes.NewReader(b), int64(len(b)))
-	if err != nil || *again != p.Message {
+	if err != nil || !reflect.DeepEqual(*again, p.Message) {
 		t.Fatalf("%+q reads back as %+q, %v", p.Message, again, err)
 	}
+}
+
+// checkHeader reads all but the content's fields.
+func checkHeader(t *testing.T, p *Parcel, from Address, recipient int, h netmail.Header) {
+	t.Helper()
+	fields := 7 // From, To, Subject, Date, Message-ID, MIME-Version, Content-Type
+	if len(p.Attachments) == 0 {
+		fields++ // Content-Transfer-Encoding
+	}
+	if len(p.References) > 0 {
+		fields += 2
+	}
+	if len(h) != fields {
+		t.Fatalf("rendered %d fields, want %d: %v", len(h), fields, h)
+	}
+	sender, err := h.AddressList("From")
+	if err != nil || len(sender) != 1 || sender[0].Address != string(from) || sender[0].Name != p.From {
+		t.Fatalf("rendered From %q as of %+q: %v, %v", h.Get("From"), p.From, sender, err)
+	}
+	if domain := from.Domain(); strings.Count(fmt.Sprint(h["References"]), "@"+domain+">") != len(p.References) {
+		t.Fatalf("rendered the references %q", h["References"])
+	}
+	to, err := h.AddressList("To")
+	want := p.Recipients[recipient:][:1]
+	if p.Disclosed {
+		want = p.Recipients
+	}
+	if err != nil || len(to) != len(want) {
+		t.Fatalf("rendered To %q, %v", h.Get("To"), err)
+	}
+	for i := range to {
+		if to[i].Address != string(want[i]) || to[i].Name != "" {
+			t.Fatalf("rendered To %q", h.Get("To"))
+		}
+	}
+	if date, err := h.Date(); err != nil || date.Unix() != int64(p.Date)*86400 {
+		t.Fatalf("rendered the date %v, %v", date, err)
+	}
+}
+
+// checkParts reads the parts back: the same text and attachments, and no part more.
+func checkParts(t *testing.T, p *Parcel, rendered []byte) {
+	t.Helper()
+	e, err := message.Read(bytes.NewReader(rendered))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := e.MultipartReader()
+	next := func() (media, name string, content []byte) {
+		t.Helper()
+		part, err := parts.NextPart()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if content, err = io.ReadAll(part.Body); err != nil {
+			t.Fatal(err)
+		}
+		disposition, params, _ := part.Header.ContentDisposition()
+		if (disposition == "attachment") != (params["filename"] != "") {
+			t.Fatalf("a part with the disposition %q, %q", disposition, params)
+		}
+		media, _, err = part.Header.ContentType()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return media, params["filename"], content
+	}
+	media, params, err := e.Header.ContentType()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.encryptedOnly() {
+		control, _, version := next()
+		sealed, _, armor := next()
+		packets, err := dearmor(string(armor))
+		if media != "multipart/encrypted" || params["protocol"] != "application/pgp-encrypted" || control != params["protocol"] ||
+			string(version) != "Version: 1\r\n" || sealed != "application/octet-stream" || err != nil || !bytes.Equal(packets, p.Attachments[0].Data) {
+			t.Fatalf("%s %s, %s %q, %s %q: %v", media, params, control, version, sealed, armor, err)
+		}
+	} else {
+		if media != "multipart/mixed" {
+			t.Fatalf("rendered as %s", media)
+		}
+		if p.Body != "" {
+			if media, name, content := next(); media != "text/plain" || name != "" || strings.ReplaceAll(string(content), "\r\n", "\n") != p.Body {
+				t.Fatalf("the text %+q reads back as %s %q %+q", p.Body, media, name, content)
+			}
+		}
+		for i, a := range p.Attachments {
+			media, name, content := next()
+			if a.Type.isText() {
+				content = bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n"))
+			}
+			want, _, _ := strings.Cut(a.Type.Media(), ";")
+			if media != want || name != fmt.Sprintf("attachment-%d.%s", i+1, a.Type.Ending()) || !bytes.Equal(content, a.Data) {
+				t.Fatalf("attachment %d reads back as %s %q %+q, want %+q", i+1, media, name, content, a.Data)
+			}
+		}
+	}
+	if part, err := parts.NextPart(); err != io.EOF {
+		t.Fatalf("one part more: %v, %v", part, err)
+	}
+}
+
+// dearmor reads ASCII armour (RFC 9580 section 6) that has neither headers nor a
+// checksum.
+func dearmor(armor string) ([]byte, error) {
+	text, found := strings.CutPrefix(armor, "-----BEGIN PGP MESSAGE-----\r\n\r\n")
+	text, ended := strings.CutSuffix(text, "\r\n-----END PGP MESSAGE-----\r\n")
+	if !found || !ended {
+		return nil, errors.New("no armour")
+	}
+	return base64.StdEncoding.DecodeString(text) // which skips line ends
 }
 
 func TestRenderDates(t *testing.T) {
@@ -152,4 +271,136 @@ func TestRenderDates(t *testing.T) {
 		p := &Parcel{Date: date, Recipients: []Address{"b@example.net"}, Message: Message{Subject: "é", Body: "b\n"}}
 		t.Run(fmt.Sprint(date), func(t *testing.T) { checkRendered(t, p, "post@exit.example", 0) })
 	}
+}
+
+// full has something of everything that a message can have.
+func full() *Parcel {
+	return &Parcel{
+		MessageID:  [MessageIDLength]byte{1, 2, 3},
+		Date:       20780,
+		From:       "Café",
+		References: [][MessageIDLength]byte{{4}, {5}},
+		Recipients: []Address{"bob@example.net", "Carol.Smith@example.com"},
+		Disclosed:  true,
+		Message: Message{Subject: "Minutes", Body: "Here they are.\n", Attachments: []Attachment{
+			{Text, []byte("Grüße\n")},
+			{CSV, []byte("a,b\n1,2\n")},
+			{JPEG, append([]byte("\xff\xd8\xff"), bytes.Repeat([]byte{7}, 100)...)},
+			{PNG, []byte("\x89PNG\r\n\x1a\n...")},
+			{PDF, []byte("%PDF-1.7\n...")},
+			{OpenPGP, []byte("\xc1\x03\x01\x02\x03")},
+		}},
+	}
+}
+
+// TestRenderGolden compares the whole messages.
+func TestRenderGolden(t *testing.T) {
+	for name, change := range map[string]func(*Parcel){
+		"full":        func(*Parcel) {},
+		"undisclosed": func(p *Parcel) { p.Disclosed, p.From = false, `Ann "the pen" =?` },
+		"answer":      func(p *Parcel) { p.Attachments, p.From, p.References = nil, "Ann Bell", p.References[:1] },
+		"pictures":    func(p *Parcel) { p.Body, p.Attachments, p.References = "", p.Attachments[2:4], nil },
+		"encrypted": func(p *Parcel) {
+			p.Body, p.Subject, p.From, p.Disclosed = "", "", "", false
+			p.Attachments = []Attachment{{OpenPGP, append([]byte{0xd2, 0x60}, bytes.Repeat([]byte{1, 2, 3}, 32)...)}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := full()
+			change(p)
+			if err := p.check(); err != nil {
+				t.Fatal(err)
+			}
+			got := p.Render("post@exit.example", 0)
+			want := golden(t, "testdata/rendered/"+name+".eml", func() []byte { return got })
+			if !bytes.Equal(got, want) {
+				t.Errorf("rendered\n%s\nwant\n%s", got, want)
+			}
+			checkRendered(t, p, "post@exit.example", 0)
+		})
+	}
+}
+
+func TestEncodeFrom(t *testing.T) {
+	long := strings.Repeat("é", MaxName/2)
+	for _, c := range []struct{ in, want string }{
+		{"", "From: a@b.example\r\n"},
+		{"Ann", "From: \"Ann\" <a@b.example>\r\n"},
+		{"Ann (the), <pen>; x", "From: \"Ann (the), <pen>; x\" <a@b.example>\r\n"},
+		{`Ann "x"`, "From: =?utf-8?B?QW5uICJ4Ig==?= <a@b.example>\r\n"},
+		{`a\b`, "From: =?utf-8?B?YVxi?= <a@b.example>\r\n"},
+		{"=?utf-8?Q?a?=", "From: =?utf-8?B?PT91dGYtOD9RP2E/PQ==?= <a@b.example>\r\n"},
+		{"é", "From: =?utf-8?B?w6k=?= <a@b.example>\r\n"},
+		{strings.Repeat("a", MaxName), "From: \"" + strings.Repeat("a", MaxName) + "\"\r\n <a@b.example>\r\n"},
+		{long, "From: =?utf-8?B?" + strings.Repeat("w6nDqcOp", 6) + "w6k=?=\r\n =?utf-8?B?" + strings.Repeat("w6nDqcOp", 4) + "w6k=?= <a@b.example>\r\n"},
+	} {
+		got := encodeFrom(c.in, "a@b.example")
+		if got != c.want {
+			t.Errorf("%q becomes %q, want %q", c.in, got, c.want)
+		}
+		read, err := netmail.ParseAddress(strings.ReplaceAll(strings.TrimPrefix(got, "From: "), "\r\n", ""))
+		if err != nil || read.Name != c.in || read.Address != "a@b.example" {
+			t.Errorf("%q reads back as %v, %v", got, read, err)
+		}
+	}
+}
+
+// TestBoundaryInText has a gateway that knows the boundary, since it chose the message
+// id, and puts it into a text: that ends no part.
+func TestBoundaryInText(t *testing.T) {
+	p := full()
+	line := "--" + p.boundary() + "\n"
+	evil := line + "Content-Type: text/html\n\n<p>\n" + line + strings.TrimSuffix(line, "\n") + "--\n"
+	p.Body = evil
+	p.Attachments[0].Data, p.Attachments[1].Data = []byte(evil), []byte("a,b\n"+evil)
+	checkRendered(t, p, "post@exit.example", 0)
+	p.Body = "Text.\n--=_ is quoted\n"
+	checkRendered(t, p, "post@exit.example", 0)
+	p.Attachments = nil // and alone it stays as it is
+	if b := p.Render("post@exit.example", 0); !bytes.Contains(b, []byte("--=_ is quoted")) {
+		t.Errorf("rendered %s", b)
+	}
+}
+
+// TestBoundaries draws the boundaries of many mails: each has its own, of one shape.
+func TestBoundaries(t *testing.T) {
+	seen := map[string]bool{}
+	for i := range 1000 {
+		p := &Parcel{MessageID: [MessageIDLength]byte{byte(i), byte(i >> 8)}}
+		b := p.boundary()
+		if seen[b] || len(b) != 28 || strings.Contains(b, lowerBase32(p.MessageID[:])) {
+			t.Fatalf("boundary %q", b)
+		}
+		seen[b] = true
+	}
+}
+
+// TestGnuPGReads has GnuPG, where there is one, read the armour, which has no checksum.
+func TestGnuPGReads(t *testing.T) {
+	gpg, err := exec.LookPath("gpg")
+	if err != nil {
+		t.Skip("no gpg on this machine")
+	}
+	// A symmetric-key encrypted message of GnuPG 2.2: of packets, only their headers matter here.
+	home := t.TempDir()
+	run := func(in []byte, args ...string) []byte {
+		t.Helper()
+		cmd := exec.Command(gpg, append([]string{"--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "x"}, args...)...)
+		cmd.Stdin = bytes.NewReader(in)
+		var complaint bytes.Buffer
+		cmd.Stderr = &complaint
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("gpg %v: %v: %s", args, err, &complaint)
+		}
+		return out
+	}
+	p := &Parcel{Recipients: []Address{"b@example.net"}, Message: Message{Attachments: []Attachment{{OpenPGP, run([]byte("secret\n"), "-c")}}}}
+	checkRendered(t, p, "post@exit.example", 0)
+	_, armor, _ := bytes.Cut(p.Render("post@exit.example", 0), []byte("octet-stream\r\n\r\n"))
+	armor, _, _ = bytes.Cut(armor, []byte("\r\n\r\n--=_"))
+	if got := run(armor, "-d"); string(got) != "secret\n" {
+		t.Errorf("gpg decrypts %q", got)
+	}
+	_ = exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run()
 }

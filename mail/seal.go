@@ -71,7 +71,7 @@ func MaxMail(n int) int {
 // with p or key.
 func SealParcel(p *Parcel, key DayKey, n int) (Sealed, error) {
 	if p.Size() > MaxMail(n) {
-		return Sealed{}, refuse("The mail is too large: with its subject and its recipients it takes %d bytes, and at most %d can be sent. Shorten it.", p.Size(), max(0, MaxMail(n)))
+		return Sealed{}, refuse("The mail is too large: with its attachments and recipients it takes %d bytes, and at most %d can be sent. Shorten it, or attach less.", p.Size(), max(0, MaxMail(n)))
 	}
 	var plain int
 	for _, count := range Buckets {
@@ -103,7 +103,7 @@ func SealParcel(p *Parcel, key DayKey, n int) (Sealed, error) {
 
 // OpenParcel opens what [SealParcel] sealed. It fails if any field of s was
 // changed or the plaintext is not a well-formed parcel; the error quotes
-// neither. It puts subject and text into canonical form once more, so that an
+// neither. It puts all texts into canonical form once more, so that an
 // unusual gateway leaves no mark on what the exit hands over.
 func OpenParcel(s Sealed, private hpke.PrivateKey) (*Parcel, error) {
 	if len(s.Data) < sealOverhead {
@@ -122,7 +122,7 @@ func OpenParcel(s Sealed, private hpke.PrivateKey) (*Parcel, error) {
 		return nil, fmt.Errorf("opening a parcel: %w", err)
 	}
 	p.Expires = s.Expires
-	p.Subject, p.Body = cleanSubject(p.Subject), cleanBody(p.Body)
+	p.clean()
 	return p, nil
 }
 

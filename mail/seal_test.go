@@ -116,7 +116,8 @@ func TestSealIsBound(t *testing.T) {
 func TestOpenParcelCleans(t *testing.T) {
 	key, private := newKey(t, 1)
 	p := sample()
-	p.Subject, p.Body = "AW: a\u200bb", "e\u0301\u200b\n"
+	p.From, p.Subject, p.Body = "A\u200bnn", "AW: a\u200bb", "e\u0301\u200b\n"
+	p.Attachments = []Attachment{{Text, []byte("\u200b\n")}, {CSV, []byte("e\u0301,\u200b\n")}, {PDF, []byte("%PDF-\u200b")}}
 	sealed, err := SealParcel(p, key, size)
 	if err != nil {
 		t.Fatal(err)
@@ -125,8 +126,9 @@ func TestOpenParcelCleans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Message{Subject: "Re: ab", Body: "é\n"}); got.Message != want {
-		t.Errorf("opened %+q, want %+q", got.Message, want)
+	want := Message{Subject: "Re: ab", Body: "é\n", Attachments: []Attachment{{CSV, []byte("é,\n")}, {PDF, []byte("%PDF-\u200b")}}}
+	if got.From != "Ann" || !reflect.DeepEqual(got.Message, want) {
+		t.Errorf("opened %+q of %+q, want %+q", got.Message, got.From, want)
 	}
 }
 

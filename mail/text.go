@@ -4,15 +4,16 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
 
-// cleanBody returns text in the canonical form of [Message.Body]: what a reader
+// CleanText returns text in the canonical form of [Message.Body]: what a reader
 // sees stays, and what only tells programs, keyboards or copies apart goes.
-// cleanBody changes nothing in its own result.
-func cleanBody(text string) string {
-	return trimLines(compose(cleanRunes(lineEnds.Replace(text))))
+// CleanText changes nothing in its own result.
+func CleanText(text string) string {
+	return trimLines(norm.NFC.String(cleanRunes(lineEnds.Replace(text))))
 }
 
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n")
@@ -33,11 +34,11 @@ func trimLines(text string) string {
 	return trimmed + "\n"
 }
 
-// cleanSubject returns text in the canonical form of [Message.Subject], its
+// CleanSubject returns text in the canonical form of [Message.Subject], its
 // prefixes of replies and forwards in their English form. It does not shorten it
 // to MaxSubject.
-func cleanSubject(text string) string {
-	text = compose(strings.Join(strings.Fields(cleanRunes(lineEnds.Replace(text))), " "))
+func CleanSubject(text string) string {
+	text = cleanLine(text)
 	var prefixes []string
 	for {
 		match := subjectPrefix.FindStringSubmatch(text)
@@ -54,6 +55,27 @@ func cleanSubject(text string) string {
 		text = text[len(match[0]):]
 	}
 	return strings.TrimSpace(strings.Join(append(prefixes, text), " "))
+}
+
+// cleanLine returns text in canonical form as one line with single spaces.
+func cleanLine(text string) string {
+	return norm.NFC.String(strings.Join(strings.Fields(cleanRunes(lineEnds.Replace(text))), " "))
+}
+
+// ParseName returns the name of a persona in the one form in which it leaves, as
+// recipients see it before the exit's address. The error is a *[Refusal].
+func ParseName(text string) (string, error) {
+	if !utf8.ValidString(text) {
+		return "", refuse("The name is not UTF-8. Write it in UTF-8.")
+	}
+	switch name := cleanLine(text); {
+	case len(name) > MaxName:
+		return "", refuse("The name is too long: at most %d bytes can be sent. Shorten it.", MaxName)
+	case strings.Contains(name, "@"):
+		return "", refuse("The name has an @ in it, so that it would be taken for the sender's address, and the mail for a forgery. Leave it out.")
+	default:
+		return name, nil
+	}
 }
 
 // subjectPrefix matches what mail programs put before the subject of a reply
@@ -108,24 +130,6 @@ func cleanRunes(text string) string {
 			base, joined, selected, marks = r, false, false, 0
 		}
 		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-// compose returns text in normalisation form C (UAX 15). The library takes some
-// characters beyond U+FFFF for others when it composes (golang.org/issue/81028);
-// a line that it would change so goes in form D, which is equivalent.
-func compose(text string) string {
-	if norm.NFC.IsNormalString(text) {
-		return text
-	}
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		composed, decomposed := norm.NFC.String(line), norm.NFD.String(line)
-		if norm.NFD.String(composed) != decomposed {
-			composed = decomposed
-		}
-		b.WriteString(composed)
 	}
 	return b.String()
 }

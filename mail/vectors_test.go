@@ -28,7 +28,7 @@ func (h *hexBytes) UnmarshalText(text []byte) (err error) {
 type vectors struct {
 	Comment string          `json:"comment"`
 	Key     keyVector       `json:"key"`
-	Parcel  parcelVector    `json:"parcel"`
+	Parcel  []parcelVector  `json:"parcels"`
 	Sealed  sealedVector    `json:"sealed"`
 	Request []requestVector `json:"requests"`
 	Reply   []replyVector   `json:"replies"`
@@ -46,16 +46,40 @@ type keyVector struct {
 }
 
 type parcelVector struct {
-	Expires    uint64    `json:"expires"`
-	MessageID  hexBytes  `json:"message_id"`
-	Date       uint32    `json:"date"`
-	Recipients []Address `json:"recipients"`
-	Subject    string    `json:"subject"`
-	Body       string    `json:"body"`
-	Padded     int       `json:"padded"`
-	Plaintext  hexBytes  `json:"plaintext"`
-	From       Address   `json:"from"`
-	Rendered   []string  `json:"rendered"` // for each recipient
+	Expires     uint64             `json:"expires"`
+	MessageID   hexBytes           `json:"message_id"`
+	Date        uint32             `json:"date"`
+	Name        string             `json:"name"` // of the persona
+	References  []hexBytes         `json:"references"`
+	Recipients  []Address          `json:"recipients"`
+	Disclosed   bool               `json:"disclosed"`
+	Subject     string             `json:"subject"`
+	Body        string             `json:"body"`
+	Attachments []attachmentVector `json:"attachments"`
+	Padded      int                `json:"padded"`
+	Plaintext   hexBytes           `json:"plaintext"`
+	From        Address            `json:"from"`     // the exit's address
+	Rendered    []string           `json:"rendered"` // for each recipient
+}
+
+type attachmentVector struct {
+	Type Type     `json:"type"`
+	Data hexBytes `json:"data"`
+}
+
+// parcel returns what the vector describes.
+func (v *parcelVector) parcel() *Parcel {
+	p := &Parcel{
+		Expires: v.Expires, MessageID: [16]byte(v.MessageID), Date: v.Date, From: v.Name,
+		Recipients: v.Recipients, Disclosed: v.Disclosed, Message: Message{Subject: v.Subject, Body: v.Body},
+	}
+	for _, r := range v.References {
+		p.References = append(p.References, [16]byte(r))
+	}
+	for _, a := range v.Attachments {
+		p.Attachments = append(p.Attachments, Attachment{a.Type, a.Data})
+	}
+	return p
 }
 
 type sealedVector struct {
@@ -64,7 +88,7 @@ type sealedVector struct {
 	Key         hexBytes `json:"key"`
 	Expires     uint64   `json:"expires"`
 	Fragments   int      `json:"fragments"`
-	Data        hexBytes `json:"data"` // opens to the parcel above
+	Data        hexBytes `json:"data"` // opens to the second parcel
 }
 
 type requestVector struct {
@@ -124,20 +148,31 @@ func makeVectors(t *testing.T) []byte {
 		SignerSeed: signer.Seed(), Exit: hexBytes(signer.Public().(ed25519.PublicKey)), Signature: key.Signature,
 	}
 
-	p := &Parcel{
-		Expires: 83160, MessageID: [16]byte(sequence(64, 16)), Date: 20780,
-		Recipients: []Address{"bob@example.net", "Carol@example.com"},
-		Message:    Message{Subject: "Re: Café à huit heures", Body: "Bonjour,\n\n\tÀ huit heures.\n.\n"},
-	}
 	const padded = 2000 - requestHeader - sealOverhead
-	v.Parcel = parcelVector{
-		Expires: p.Expires, MessageID: p.MessageID[:], Date: p.Date, Recipients: p.Recipients,
-		Subject: p.Subject, Body: p.Body, Padded: padded, Plaintext: must(p.marshal(padded)), From: "post@exit.example",
+	plain := parcelVector{
+		Expires: 83160, MessageID: sequence(64, 16), Date: 20780,
+		Recipients: []Address{"bob@example.net", "Carol@example.com"},
+		Subject:    "Re: Café à huit heures", Body: "Bonjour,\n\n\tÀ huit heures.\n.\n",
 	}
-	for i := range p.Recipients {
-		v.Parcel.Rendered = append(v.Parcel.Rendered, string(p.Render(v.Parcel.From, i)))
+	attached := plain
+	attached.Name, attached.Disclosed = "Zoë", true
+	attached.References = []hexBytes{sequence(1, 16), sequence(2, 16)}
+	attached.Attachments = []attachmentVector{
+		{CSV, []byte("à,b\n")}, {JPEG, []byte("\xff\xd8\xff\xd9")}, {OpenPGP, []byte("\xd2\x01\x02")},
+	}
+	encrypted := plain
+	encrypted.Subject, encrypted.Body = "", ""
+	encrypted.Attachments = []attachmentVector{{OpenPGP, []byte("\xd2\x01\x02")}}
+	for _, vector := range []parcelVector{plain, attached, encrypted} {
+		p := vector.parcel()
+		vector.Padded, vector.Plaintext, vector.From = padded, must(p.marshal(padded)), "post@exit.example"
+		for i := range p.Recipients {
+			vector.Rendered = append(vector.Rendered, string(p.Render(vector.From, i)))
+		}
+		v.Parcel = append(v.Parcel, vector)
 	}
 
+	p := v.Parcel[1].parcel()
 	sealed, err := SealParcel(p, key.DayKey, 2000)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +201,7 @@ func makeVectors(t *testing.T) []byte {
 		" AW: RE\u00a0: cafe\u0301\u200b ", "a \r\n-- \r\n\r\n", "\ufeffa\u00adb\x07\u202ec\u2028d",
 		"10\u202f000\u3000€", "می\u200cخواهم a\u200cb", "👩\u200d💻 ❤\ufe0f 1\ufe0f\u20e3 1\ufe0f", "葛\U000e0100 a\U000e0100",
 	} {
-		v.Clean = append(v.Clean, cleanVector{text, cleanSubject(text), cleanBody(text)})
+		v.Clean = append(v.Clean, cleanVector{text, CleanSubject(text), CleanText(text)})
 	}
 	b, err := json.MarshalIndent(v, "", "  ")
 	return append(escape(must(b, err)), '\n')
@@ -219,19 +254,22 @@ func TestVectors(t *testing.T) {
 		t.Error("the signed key does not verify")
 	}
 
-	p := &Parcel{
-		Expires: v.Parcel.Expires, MessageID: [16]byte(v.Parcel.MessageID), Date: v.Parcel.Date,
-		Recipients: v.Parcel.Recipients, Message: Message{Subject: v.Parcel.Subject, Body: v.Parcel.Body},
+	if len(v.Parcel) != 3 {
+		t.Fatal("parcels are missing")
 	}
-	plaintext, err := p.marshal(v.Parcel.Padded)
-	equal("plaintext", plaintext, v.Parcel.Plaintext, err)
-	if len(v.Parcel.Rendered) != len(p.Recipients) {
-		t.Fatal("not every recipient has a rendering")
-	}
-	for i, want := range v.Parcel.Rendered {
-		equal("rendering", p.Render(v.Parcel.From, i), []byte(want), nil)
+	for _, parcel := range v.Parcel {
+		p := parcel.parcel()
+		plaintext, err := p.marshal(parcel.Padded)
+		equal("plaintext", plaintext, parcel.Plaintext, err)
+		if len(parcel.Rendered) != len(p.Recipients) {
+			t.Fatal("not every recipient has a rendering")
+		}
+		for i, want := range parcel.Rendered {
+			equal("rendering", p.Render(parcel.From, i), []byte(want), nil)
+		}
 	}
 
+	p := v.Parcel[1].parcel()
 	sealed := Sealed{ParcelID(v.Sealed.ID), KeyID(v.Sealed.Key), v.Sealed.Expires, v.Sealed.Data}
 	if got := sealed.Fragments(v.Sealed.RequestSize); got != v.Sealed.Fragments {
 		t.Errorf("%d fragments, want %d", got, v.Sealed.Fragments)
@@ -271,8 +309,8 @@ func TestVectors(t *testing.T) {
 		equal("reply", b, want.Bytes, err)
 	}
 	for _, c := range v.Clean {
-		equal("subject", []byte(cleanSubject(c.Text)), []byte(c.Subject), nil)
-		equal("body", []byte(cleanBody(c.Text)), []byte(c.Body), nil)
+		equal("subject", []byte(CleanSubject(c.Text)), []byte(c.Subject), nil)
+		equal("body", []byte(CleanText(c.Text)), []byte(c.Body), nil)
 	}
 }
 

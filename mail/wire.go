@@ -2,7 +2,7 @@ package mail
 
 import "encoding/binary"
 
-// version is the first byte of every parcel, request and reply.
+// version is the first byte of every request and reply.
 const version = 1
 
 // scanner reads big-endian fields from b. Reading past the end, or any other

@@ -55,7 +55,7 @@ machine: no mail enters and leaves the network by one operator's nodes. Only you
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		return fmt.Errorf("%s: not given, and there is no terminal to ask at; `sourdine node init --help` says what they mean", strings.Join(missing, ", "))
 	}
-	q := &questions{ctx: ctx, in: bufio.NewScanner(os.Stdin), out: os.Stderr, address: publicAddress(), sealable: systemdOpens()}
+	q := &questions{ctx: ctx, in: bufio.NewScanner(os.Stdin), out: os.Stderr, command: "sourdine node init", address: publicAddress(), sealable: systemdOpens()}
 	return q.fill(f, layers, exitFlags)
 }
 
@@ -82,6 +82,7 @@ type questions struct {
 	ctx      context.Context
 	in       *bufio.Scanner
 	out      io.Writer
+	command  string // whose flags answer as well
 	address  string // what this machine is reached at, as far as it knows; "" if it does not
 	sealable error  // why systemd cannot open keys here; nil if it can
 }
@@ -157,7 +158,7 @@ func (q *questions) ask(question, means, preset string, take func(answer string)
 		}
 		fmt.Fprintf(q.out, "  Not so: %v.\n", err)
 	}
-	return fmt.Errorf("no answer of %d that does, and nothing was made: `sourdine node init --help` has flags for all of them", tries)
+	return fmt.Errorf("no answer of %d that does, and nothing was made: `%s --help` has flags for all of them", tries, q.command)
 }
 
 // line reads one line.

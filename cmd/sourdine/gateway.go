@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/katzenpost"
+	"codeberg.org/sourdine/sourdine/mail"
 )
 
 func gatewayCommand() *cobra.Command {
@@ -38,7 +40,7 @@ func gatewayCommand() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &path)
-	cmd.AddCommand(gatewayInitCommand())
+	cmd.AddCommand(gatewayInitCommand(), personaCommand())
 	return cmd
 }
 
@@ -172,13 +174,19 @@ func gatewayInitCommand() *cobra.Command {
 	var (
 		network  string
 		password secretFlags
-		c        = gateway.DefaultConfig("")
+		c        = gateway.DefaultConfig(gateway.Persona{})
+		first    = &c.Personas[0]
 	)
 	cmd := &cobra.Command{
 		Use:   "init DIR",
-		Short: "Make a gateway's directory, key and first password",
+		Short: "Make a gateway's directory, key and first persona",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if first.Login == "" {
+				if err := askPersona(cmd.Context(), first); err != nil {
+					return err
+				}
+			}
 			secret, err := password.read(cmd.Context(), true)
 			if err != nil {
 				return err
@@ -197,14 +205,37 @@ func gatewayInitCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&network, "network", "", "the network's signed `file`")
-	cmd.Flags().StringVar(&c.User, "user", "", "`name` to log in with")
+	cmd.Flags().StringVar(&first.Login, "login", "", "what your mail program logs in with, one `word`")
+	cmd.Flags().StringVar(&first.Name, "name", "", "the `name` that recipients see before the exit's address; none if left out")
 	cmd.Flags().StringVar(&c.Listen, "listen", c.Listen, "`IP:port` for SMTP with STARTTLS")
 	cmd.Flags().StringVar(&c.ListenTLS, "listen-tls", c.ListenTLS, "`IP:port` for SMTP over TLS")
 	cmd.Flags().StringVar(&c.Socket, "socket", "", "`path` of a unix socket for SMTP, besides")
 	password.add(cmd, "password", "the password")
 	_ = cmd.MarkFlagRequired("network")
-	_ = cmd.MarkFlagRequired("user")
 	return cmd
+}
+
+// askPersona asks at the terminal what the first persona is called.
+func askPersona(ctx context.Context, p *gateway.Persona) error {
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		return errors.New("--login WORD: what your mail program logs in with; it was not given, and there is no terminal to ask at")
+	}
+	q := &questions{ctx: ctx, in: bufio.NewScanner(os.Stdin), out: os.Stderr, command: "sourdine gateway init"}
+	err := q.ask("What does your mail program log in with? (one word)",
+		"It stays on this machine. Each persona that you add later has another.",
+		"me", func(answer string) error {
+			p.Login = answer
+			return p.Check()
+		})
+	if err != nil {
+		return err
+	}
+	return q.ask("Which name do your recipients see? (nothing for none)",
+		"It stands before the exit's address in every mail, and ties all mails under it together.",
+		"", func(answer string) (err error) {
+			p.Name, err = mail.ParseName(answer)
+			return err
+		})
 }
 
 func printSettings(out io.Writer, m *gateway.Created) {
@@ -236,6 +267,6 @@ Or let systemd keep it running, from the start of the machine:
   loginctl enable-linger
   systemctl --user enable --now %s
 Then look with: sourdine status -c %s
-`, m.Network.Name, c.Dir(), m.Network.Fingerprint(), strings.Join(doors, "\n  or "), c.User,
+`, m.Network.Name, c.Dir(), m.Network.Fingerprint(), strings.Join(doors, "\n  or "), c.Personas[0].Login,
 		m.Certificate, m.Fingerprint, m.Path, m.Unit, m.Path)
 }

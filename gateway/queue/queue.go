@@ -5,8 +5,9 @@
 // A thief of the file learns how many mails there are, to which exit they go, how long they are to the
 // bucket, when they expire, when they are asked for and how far they got. All mails are given the same
 // time to live, so the expiry tells the epoch in which one was submitted. It holds nothing that says from
-// whom, to whom or about what: the parcel is sealed to the exit, recipients and outcomes to the user,
-// ids are random, and a tag is a keyed hash. What is forgotten lingers in the file's free
+// whom, to whom or about what: the parcel is sealed to the exit, recipients, outcomes and references to the
+// user, ids are random, and tags are keyed hashes. Of the references it learns how many there are and in
+// which order they came. What is forgotten lingers in the file's free
 // pages until they are used again, sealed as it was.
 //
 // The package keeps records and knows nothing of networks, schedules or keys. It may import mail, the
@@ -15,6 +16,7 @@ package queue
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -65,7 +67,21 @@ type Mail struct {
 	Unknown bool     // the exit did not tell its fate while it remembered, or is gone
 	Card    []byte   // recipients, subject and day, sealed to the user
 	Tag     [32]byte // keyed hash that recognises a repeated submission
+
+	// Reference is remembered apart, when Put stores the mail, and outlives it. No other method
+	// reads or writes it.
+	Reference Reference
 }
+
+// Reference is what is remembered of a mail so that later ones can refer to it. The zero value stands
+// for nothing.
+type Reference struct {
+	Tag    [32]byte // keyed hash of what it is looked up by
+	Sealed []byte   // to the user
+}
+
+// maxReferences is how many references are kept: of more, the oldest go.
+const maxReferences = 10_000
 
 // ended reports whether the mail's writer can see what became of it.
 func (m *Mail) ended() bool { return m.Final || m.Unknown }
@@ -100,6 +116,10 @@ var (
 	sealedBucket = []byte("sealed") // parcel id → sealed parcel, framed like a record
 	tagsBucket   = []byte("tags")   // tag → parcel id
 	spareBucket  = []byte("spare")  // see keepSpare
+
+	// A queue that never had a reference has neither of these.
+	referencesBucket = []byte("references")      // tag → turn, sealed
+	turnsBucket      = []byte("reference turns") // turn, a big-endian uint64 that grows → tag
 )
 
 // Open opens the queue of a gateway's directory, or makes directory and queue. One process at a time
@@ -235,10 +255,33 @@ func check(tx *bolt.Tx, path string) error {
 	if parcels != 0 || named != mails {
 		return ErrDamaged
 	}
+	if err := readReferences(tx); err != nil {
+		return err
+	}
 	if err := checkSpare(tx); err != nil {
 		return err
 	}
 	return checkPages(tx)
+}
+
+// readReferences reads every reference once, like check: where one lies outside the file, that is found now. What is
+// wrong in them otherwise costs a thread at its reader's, and no mail.
+func readReferences(tx *bolt.Tx) error {
+	last := byte(0)
+	for _, name := range [][]byte{referencesBucket, turnsBucket} {
+		if b := tx.Bucket(name); b != nil {
+			if err := b.ForEach(func(_, v []byte) error {
+				if len(v) > 0 {
+					last ^= v[len(v)-1]
+				}
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	runtime.KeepAlive(last)
+	return nil
 }
 
 // checkPages finds pages that are both free and in use: the next change would overwrite them. bbolt's
@@ -299,6 +342,7 @@ func (q *Queue) Put(m Mail, sealed []byte) (existing mail.ParcelID, again bool, 
 			tx.Bucket(mailsBucket).Put(m.ID[:], record),
 			tx.Bucket(sealedBucket).Put(m.ID[:], frame(m.ID, sealed)),
 			tx.Bucket(tagsBucket).Put(m.Tag[:], m.ID[:]),
+			remember(tx, &m.Reference),
 			keepSpare(tx))
 	})
 	if err != nil {
@@ -327,6 +371,108 @@ func (q *Queue) room(tx *bolt.Tx, size int) error {
 	}
 	if free < reserve+int64(size) {
 		return ErrFull
+	}
+	return nil
+}
+
+// remember stores a reference in place of the one with the same tag, and forgets the oldest of too many.
+func remember(tx *bolt.Tx, r *Reference) error {
+	if len(r.Sealed) == 0 {
+		return nil
+	}
+	references, err := tx.CreateBucketIfNotExists(referencesBucket)
+	if err != nil {
+		return err
+	}
+	turns, err := tx.CreateBucketIfNotExists(turnsBucket)
+	if err != nil {
+		return err
+	}
+	if old := references.Get(r.Tag[:]); len(old) >= turnSize {
+		if err := turns.Delete(bytes.Clone(old[:turnSize])); err != nil {
+			return err
+		}
+	}
+	turn, err := turns.NextSequence()
+	if err != nil {
+		return err
+	}
+	key := binary.BigEndian.AppendUint64(nil, turn)
+	if err := errors.Join(turns.Put(key, r.Tag[:]), references.Put(r.Tag[:], append(key, r.Sealed...))); err != nil {
+		return err
+	}
+	err = forgetReferences(tx, func(key, _ []byte) bool { return binary.BigEndian.Uint64(key)+maxReferences <= turn })
+	if errors.Is(err, errNoChange) {
+		return nil
+	}
+	return err
+}
+
+// turnSize is the length in bytes of a turn.
+const turnSize = 8
+
+// forgetReferences removes references, the oldest first, as long as f says so of their turn and their sealed form.
+// A turn or a reference without the other is removed, too: it is of no use, and no reason to keep a mail out.
+func forgetReferences(tx *bolt.Tx, f func(turn, sealed []byte) bool) error {
+	references, turns := tx.Bucket(referencesBucket), tx.Bucket(turnsBucket)
+	if references == nil || turns == nil {
+		return errNoChange
+	}
+	gone := 0
+	for {
+		turn, tag := turns.Cursor().First()
+		if turn == nil {
+			break
+		}
+		turn, tag = bytes.Clone(turn), bytes.Clone(tag)
+		r := references.Get(tag)
+		whole := len(turn) == turnSize && bytes.HasPrefix(r, turn)
+		if whole && !f(turn, r[turnSize:]) {
+			break
+		}
+		if err := turns.Delete(turn); err != nil {
+			return err
+		}
+		if whole {
+			if err := references.Delete(tag); err != nil {
+				return err
+			}
+		}
+		gone++
+	}
+	if gone == 0 {
+		return errNoChange
+	}
+	return nil
+}
+
+// Reference returns what is remembered under a tag, or ErrNotFound.
+func (q *Queue) Reference(tag [32]byte) (sealed []byte, err error) {
+	err = q.db.View(func(tx *bolt.Tx) error {
+		b := tx.Bucket(referencesBucket)
+		if b == nil {
+			return ErrNotFound
+		}
+		r := b.Get(tag[:])
+		if len(r) < turnSize {
+			return ErrNotFound
+		}
+		sealed = bytes.Clone(r[turnSize:])
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for a reference: %w", err)
+	}
+	return sealed, nil
+}
+
+// ForgetReferences removes references, the oldest first, as long as old says so of their sealed form.
+func (q *Queue) ForgetReferences(old func(sealed []byte) bool) error {
+	err := q.note(func(tx *bolt.Tx) error {
+		return forgetReferences(tx, func(_, sealed []byte) bool { return old(sealed) })
+	})
+	if err != nil {
+		return fmt.Errorf("forgetting references: %w", err)
 	}
 	return nil
 }

@@ -31,11 +31,12 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 	return nil, refuse(504, 5, 5, 4, "Set the mail program to log in with a normal password (PLAIN or LOGIN)")
 }
 
-// authenticate unlocks the user's key. A wrong user name costs the same work as a right one, and the answer does
-// not tell which was wrong. It wipes the password.
-func (s *session) authenticate(user, password []byte) error {
+// authenticate unlocks the user's key with the password of the persona that logs in. A login that no persona has costs
+// the same work as one that has another password, and the answer does not tell which was wrong. It wipes the
+// password.
+func (s *session) authenticate(login, password []byte) error {
 	defer clear(password)
-	given, want := sha256.Sum256(user), sha256.Sum256([]byte(s.server.cfg.User))
+	persona, known := s.server.persona(login)
 	var key *keyring.Key
 	attempts := &s.server.attempts
 	if s.local {
@@ -43,10 +44,10 @@ func (s *session) authenticate(user, password []byte) error {
 	}
 	err := attempts.try(s.server.ctx, func() error {
 		var err error
-		if key, err = s.server.ring.Unlock(password); err != nil {
+		if key, err = s.server.ring.UnlockAs(string(login), password); err != nil {
 			return err
 		}
-		if subtle.ConstantTimeCompare(given[:], want[:]) == 0 {
+		if !known {
 			key.Wipe()
 			return keyring.ErrPassword
 		}
@@ -54,7 +55,7 @@ func (s *session) authenticate(user, password []byte) error {
 	})
 	switch {
 	case err == nil:
-		s.login(key)
+		s.login(key, persona)
 		return nil
 	case errors.Is(err, keyring.ErrPassword):
 		s.server.log.note("a mail program gave a wrong user name or password")
@@ -64,6 +65,18 @@ func (s *session) authenticate(user, password []byte) error {
 	}
 	s.server.log.note("the user's key could not be unlocked", "error", err)
 	return refuse(454, 4, 7, 0, "The user's key could not be unlocked: see the gateway's log")
+}
+
+// persona returns the persona with this login, in a time that does not tell whether there is one.
+func (s *Server) persona(login []byte) (found Persona, known bool) {
+	given := sha256.Sum256(login)
+	for _, p := range s.cfg.Personas {
+		want := sha256.Sum256([]byte(p.Login))
+		if subtle.ConstantTimeCompare(given[:], want[:]) == 1 {
+			found, known = p, true
+		}
+	}
+	return found, known
 }
 
 var errMalformed = refuse(501, 5, 5, 2, "The login is malformed: try another mail program")

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"codeberg.org/sourdine/sourdine/mail"
-	"github.com/emersion/go-smtp"
 )
 
 // pipeListener hands out net.Pipe connections that count as a unix socket's.
@@ -46,6 +45,7 @@ func FuzzSession(f *testing.F) {
 		"MAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nBDAT 2\r\nx:RSET\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n\r\nx\r\n.\r\n",
 		"MAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nDATA\r\nSubject: =?utf-8?Q?=0D=0ABcc:x?=\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=0D=0A.=0D=0D\r\n.\r\n",
 		"MAIL FROM:<>\r\nRCPT TO:<\"a\r\n b\"@example.org>\r\nRCPT TO:<a\rb@example.org>\r\nRCPT TO:<\xff@example.org>\r\n",
+		"MAIL FROM:<a@example.org> RET=HDRS ENVID=x+2By BODY=8BITMIME SMTPUTF8 SIZE=99\r\nRCPT TO:<b@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b@example.org\r\nDATA\r\nReferences: <a@b> <c\r\n d@e>\r\nIn-Reply-To: <a@b\r\n\r\nText.\r\n.\r\n",
 		"STARTTLS\r\nEHLO x\r\nRSET\r\nNOOP\r\nVRFY x\r\nHELP\r\n",
 	} {
 		f.Add([]byte(seed))
@@ -53,16 +53,18 @@ func FuzzSession(f *testing.F) {
 	ring := testRing(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var log lockedBuffer
-		s := &Server{
-			cfg:  Config{User: testUser, MaxBytes: func() int64 { return 10_000 }},
-			ring: ring, log: newTally(slog.New(slog.NewTextHandler(&log, nil))), ctx: t.Context(),
-		}
+		s := newServer(Config{Personas: testPersonas, MaxBytes: 10_000, MaxRecipients: mail.MaxRecipients}, ring, nil,
+			slog.New(slog.NewTextHandler(&log, nil)))
+		s.ctx = t.Context()
 		s.accept = func(_ context.Context, l *Letter) error {
 			if strings.ContainsAny(l.Message.Subject+l.Message.Body, "\r\x00") || strings.Contains(l.Message.Subject, "\n") {
 				t.Errorf("accepted %q", l.Message)
 			}
 			if len(l.Recipients) == 0 || len(l.Recipients) > mail.MaxRecipients {
 				t.Errorf("accepted with %d recipients", len(l.Recipients))
+			}
+			if len(l.References) > maxNamed || l.Persona != testPersonas[0] {
+				t.Errorf("accepted from %+v, naming %d mails", l.Persona, len(l.References))
 			}
 			for _, r := range l.Recipients {
 				if again, err := mail.ParseAddress(string(r)); err != nil || again != r {
@@ -71,9 +73,7 @@ func FuzzSession(f *testing.F) {
 			}
 			return nil
 		}
-		server := smtp.NewServer(smtp.BackendFunc(s.newSession))
-		server.MaxRecipients, server.MaxLineLength, server.AllowInsecureAuth = mail.MaxRecipients, maxLine, true
-		server.ErrorLog = s.log
+		server := s.smtp
 		l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 		go server.Serve(l)
 

@@ -87,7 +87,8 @@ func (cs *connections) admit(c net.Conn) *connection {
 	if cs.open == nil {
 		cs.open = make(map[*connection]struct{})
 	}
-	admitted := &connection{c, cs}
+	admitted := &connection{Conn: c, all: cs}
+	admitted.limit = time.AfterFunc(maxSession, admitted.end)
 	cs.open[admitted] = struct{}{}
 	return admitted
 }
@@ -105,19 +106,30 @@ func (cs *connections) drain() {
 // connection is one that was admitted.
 type connection struct {
 	net.Conn
-	all *connections
+	all    *connections
+	limit  *time.Timer // ends it when it has lasted too long
+	ending bool        // guarded by all.mu
+}
+
+// end ends the wait for the mail program's next bytes, so that go-smtp says 421 and hangs up.
+func (c *connection) end() {
+	c.all.mu.Lock()
+	defer c.all.mu.Unlock()
+	c.ending = true
+	c.Conn.SetReadDeadline(time.Unix(1, 0))
 }
 
 func (c *connection) SetReadDeadline(t time.Time) error {
 	c.all.mu.Lock()
 	defer c.all.mu.Unlock()
-	if c.all.draining {
+	if c.all.draining || c.ending {
 		t = time.Unix(1, 0)
 	}
 	return c.Conn.SetReadDeadline(t)
 }
 
 func (c *connection) Close() error {
+	c.limit.Stop()
 	c.all.mu.Lock()
 	delete(c.all.open, c)
 	c.all.mu.Unlock()

@@ -48,8 +48,8 @@ func TestNewRefuses(t *testing.T) {
 		"impossible port":     {func(c *Config) { c.Listen = "127.0.0.1:99999" }, "choose"},
 		"no TLS":              {func(c *Config) { c.TLS = nil }, "no TLS certificate"},
 		"no listener":         {func(c *Config) { c.Listen = "" }, "choose an address"},
-		"no user":             {func(c *Config) { c.User = "" }, "no user name"},
-		"no limit":            {func(c *Config) { c.MaxBytes = nil }, "size limit"},
+		"no persona":          {func(c *Config) { c.Personas = nil }, "no login"},
+		"no login":            {func(c *Config) { c.Personas = []Persona{{"", "x"}} }, "no login"},
 		"socket is a file":    {func(c *Config) { c.Socket = file }, "is no socket"},
 		"socket in use":       {func(c *Config) { c.Socket = listening }, "another gateway"},
 		"socket in no folder": {func(c *Config) { c.Socket = "/nonexistent/socket" }, "choose a path"},
@@ -60,8 +60,7 @@ func TestNewRefuses(t *testing.T) {
 			cfg := Config{
 				Listen:   "127.0.0.1:0",
 				TLS:      &tls.Config{Certificates: []tls.Certificate{certificate}},
-				User:     testUser,
-				MaxBytes: func() int64 { return testLimit },
+				Personas: testPersonas,
 			}
 			test.change(&cfg)
 			s, err := New(cfg, ring, func(context.Context, *Letter) error { return nil }, slog.New(slog.DiscardHandler))

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
+	"sync"
 	"time"
 
 	"codeberg.org/sourdine/sourdine/internal/keyring"
 	"codeberg.org/sourdine/sourdine/mail"
 	"github.com/emersion/go-smtp"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -19,13 +22,37 @@ const (
 	readTimeout  = 5 * time.Minute
 	writeTimeout = time.Minute
 
-	// Connections at a time. Mail programs open a few; each costs at most a mail and a line of memory.
+	// Connections at a time. Mail programs open a few; each costs at most a line of memory.
 	maxConnections = 20
+
+	// MaxBytes is how large a mail may be when it is submitted, in bytes with its header: 25 MB.
+	MaxBytes = 25_000_000
+
+	// Mails that are in memory at a time, each of at most MaxBytes. Mail programs send one or two at once; who comes
+	// when all places are taken waits.
+	maxMails = 4
+
+	// What one connection may do before it has to begin anew, so that a program gone wrong does not go on forever:
+	// last, hand in mails, have mails refused, have recipients refused. More than any mail program does.
+	maxSession           = time.Hour
+	maxMailsInSession    = 200
+	maxRefusedMails      = 20
+	maxRefusedRecipients = 2 * mail.MaxRecipients
+
+	// Mails a minute of one user, all personas together, and how many may come at once.
+	mailsAMinute = 120
+	mailsAtOnce  = 300
 
 	// Bytes in a line before go-smtp hangs up. Far more than mail.Read takes, so that a long line is refused by
 	// an answer its writer can read.
 	maxLine = 1 << 20
 )
+
+// Persona is one of the identities that the user writes under.
+type Persona struct {
+	Login string // what a mail program logs in with; the key file has its password under this name
+	Name  string // what recipients see, as mail.ParseName returns it; may be empty
+}
 
 // Config says where the server listens and for whom. At least one of Listen, ListenTLS and Socket is set.
 type Config struct {
@@ -34,17 +61,20 @@ type Config struct {
 	Socket    string      // path of a unix socket, where no TLS is needed
 	TLS       *tls.Config // with a certificate; needed by Listen and ListenTLS
 
-	Hostname      string       // what the greeting says; default "localhost"
-	User          string       // the one user name
-	MaxBytes      func() int64 // limit of a submitted mail with its header; asked anew for each mail
-	MaxRecipients int          // RCPT commands in one mail; at most, and by default, mail.MaxRecipients
+	Hostname      string    // what the greeting says; default "localhost"
+	Personas      []Persona // who may log in
+	MaxBytes      int64     // limit of a submitted mail with its header; at most, and by default, the constant
+	MaxRecipients int       // RCPT commands in one mail; at most, and by default, mail.MaxRecipients
 }
 
 // Letter is one submission, checked and scrubbed.
 type Letter struct {
 	Key        *keyring.Key   // the user's, unlocked; valid until the Accepter returns
+	Persona    Persona        // who logged in; nothing of the mail's own From and Sender is left
 	MessageID  string         // as submitted, may be empty; for recognising repetitions, never sent on
+	References []string       // the message ids that the mail names as earlier ones, the one it answers last; never sent on
 	Recipients []mail.Address // 1 to mail.MaxRecipients, each once, sorted
+	Disclosed  bool           // the recipients are to see one another
 	Message    *mail.Message
 	Digest     [32]byte // SHA-256 of all of the above but the key: equal for a repeated submission
 }
@@ -82,9 +112,12 @@ type Server struct {
 	ctx         context.Context // of the sessions; set by Serve
 	smtp        *smtp.Server
 	connections connections
-	attempts    backoff      // to log in over TCP
-	local       backoff      // over the unix socket: who guesses at a port does not keep its user out
-	starttls    net.Listener // nil unless configured
+	mails       chan struct{} // has a place for each mail in memory
+	cleaning    sync.Mutex    // see clean
+	rate        *rate.Limiter // of mails
+	attempts    backoff       // to log in over TCP
+	local       backoff       // over the unix socket: who guesses at a port does not keep its user out
+	starttls    net.Listener  // nil unless configured
 	implicit    net.Listener
 	socket      net.Listener
 }
@@ -98,11 +131,14 @@ func New(cfg Config, ring *keyring.Ring, accept Accepter, log *slog.Logger) (*Se
 	if cfg.MaxRecipients <= 0 || cfg.MaxRecipients > mail.MaxRecipients {
 		cfg.MaxRecipients = mail.MaxRecipients
 	}
+	if cfg.MaxBytes <= 0 || cfg.MaxBytes > MaxBytes {
+		cfg.MaxBytes = MaxBytes
+	}
 	switch {
-	case ring == nil || accept == nil || cfg.MaxBytes == nil:
-		return nil, errors.New("the submission server needs a key ring, an accepter and a size limit")
-	case cfg.User == "":
-		return nil, errors.New("no user name for mail programs: choose one")
+	case ring == nil || accept == nil:
+		return nil, errors.New("the submission server needs a key ring and an accepter")
+	case len(cfg.Personas) == 0 || slices.ContainsFunc(cfg.Personas, func(p Persona) bool { return p.Login == "" }):
+		return nil, errors.New("no login for mail programs: choose one")
 	case cfg.Listen == "" && cfg.ListenTLS == "" && cfg.Socket == "":
 		return nil, errors.New("nowhere to listen for mail programs: choose an address such as 127.0.0.1:1025")
 	case (cfg.Listen != "" || cfg.ListenTLS != "") && cfg.TLS == nil:
@@ -112,23 +148,38 @@ func New(cfg Config, ring *keyring.Ring, accept Accepter, log *slog.Logger) (*Se
 		cfg.TLS = cfg.TLS.Clone()
 		cfg.TLS.MinVersion = max(cfg.TLS.MinVersion, tls.VersionTLS12)
 	}
-	s := &Server{cfg: cfg, ring: ring, accept: accept, log: newTally(log), attempts: backoff{first: firstDelay}, local: backoff{first: firstDelay}}
+	s := newServer(cfg, ring, accept, log)
 	if err := s.listen(); err != nil {
 		s.Close()
 		return nil, err
+	}
+	return s, nil
+}
+
+// newServer makes a server that does not listen yet.
+func newServer(cfg Config, ring *keyring.Ring, accept Accepter, log *slog.Logger) *Server {
+	s := &Server{
+		cfg: cfg, ring: ring, accept: accept, log: newTally(log),
+		mails: make(chan struct{}, maxMails), rate: rate.NewLimiter(mailsAMinute/60., mailsAtOnce),
+		attempts: backoff{first: firstDelay}, local: backoff{first: firstDelay},
 	}
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
 	s.smtp.Domain = cfg.Hostname
 	s.smtp.TLSConfig = cfg.TLS
 	s.smtp.MaxRecipients = cfg.MaxRecipients
+	s.smtp.MaxMessageBytes = cfg.MaxBytes // EHLO says it, so that mail programs tell before they send
 	s.smtp.MaxLineLength = maxLine
 	s.smtp.ReadTimeout = readTimeout
 	s.smtp.WriteTimeout = writeTimeout
 	s.smtp.ErrorLog = s.log
 	// The session decides: go-smtp does not know that a unix socket is as good as TLS.
 	s.smtp.AllowInsecureAuth = true
-	// MaxMessageBytes stays 0, as go-smtp's refusal does not name the limit; the session's does.
-	return s, nil
+	s.smtp.EnableSMTPUTF8 = true
+	// RET, ENVID, NOTIFY and ORCPT are taken, for there are programs that always send them. They end here: what
+	// becomes of a mail, `sourdine queue` says.
+	s.smtp.EnableDSN = true
+	// BINARYMIME (RFC 3030) is not offered: mail.Read takes lines that end with CR LF, and nothing else.
+	return s
 }
 
 // listen binds what the configuration names.

@@ -3,12 +3,14 @@ package submission
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -30,11 +32,14 @@ type session struct {
 
 	mu         sync.Mutex
 	key        *keyring.Key // nil before a login
+	persona    Persona      // whose password it was
 	uses       int          // of the key, by Accepters that have not returned
 	reading    bool         // Data reads, or never came to the end because the client gave up
 	over       bool
 	begun      bool // by MAIL
 	recipients []mail.Address
+
+	mails, refusedMails, refusedRecipients int // so far in this session
 }
 
 func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
@@ -61,25 +66,48 @@ func (s *session) Mail(_ string, opts *smtp.MailOptions) error {
 		// go-smtp would keep the recipients so far (RFC 5321 section 4.1.4).
 		return refuse(503, 5, 5, 1, "A mail has begun already: end it or send RSET")
 	}
-	if limit := s.server.cfg.MaxBytes(); opts.Size > limit {
-		return tooLarge(limit)
+	switch {
+	case s.mails == maxMailsInSession:
+		return s.hangUp("A connection takes no more mails than this one has: connect again")
+	case s.refusedMails == maxRefusedMails:
+		return s.hangUp("Too many mails of this connection were refused: mend what the answers said, then connect again")
+	case !s.server.rate.Allow():
+		return refuse(450, 4, 7, 1, fmt.Sprintf("Too many mails: %d a minute can be handed in. Wait a minute, then send this one again", mailsAMinute))
 	}
 	s.begun = true
+	s.mails++
 	return nil
+}
+
+// hangUp ends the connection behind the answer that it returns.
+func (s *session) hangUp(text string) error {
+	c := s.conn.Conn()
+	if over, ok := c.(*tls.Conn); ok {
+		c = over.NetConn()
+	}
+	if c, ok := c.(*connection); ok {
+		c.end()
+	}
+	return refuse(421, 4, 7, 0, text)
 }
 
 // Rcpt adds a recipient. go-smtp counts them.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refusedRecipients == maxRefusedRecipients {
+		return s.hangUp("Too many addresses of this connection were refused: correct them, then connect again")
+	}
 	if strings.ContainsFunc(to, func(r rune) bool { return r > '~' }) {
+		s.refusedRecipients++
 		return refuse(553, 5, 6, 7, "An address with letters outside ASCII cannot be sent to: ask for another one, "+
 			"or write its domain in the xn-- form (RFC 6531)")
 	}
 	address, err := mail.ParseAddress(to)
 	if err != nil {
+		s.refusedRecipients++
 		return refuse(553, 5, 1, 3, err.Error())
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if !slices.Contains(s.recipients, address) {
 		s.recipients = append(s.recipients, address)
 	}
@@ -93,33 +121,55 @@ func (s *session) Data(r io.Reader) error {
 	recipients := slices.Sorted(slices.Values(s.recipients))
 	s.mu.Unlock()
 
-	limit := s.server.cfg.MaxBytes()
-	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
+	s.server.mails <- struct{}{} // each place is free again at the end of its session, if not before
+	defer func() { <-s.server.mails }()
+	err := s.data(r, recipients)
+	if answer, ok := errors.AsType[*smtp.SMTPError](err); ok && answer.Code/100 == 5 {
+		s.mu.Lock()
+		s.refusedMails++
+		s.mu.Unlock()
+	}
+	return err
+}
+
+func (s *session) data(r io.Reader, recipients []mail.Address) error {
+	raw, err := io.ReadAll(r)
 	s.mu.Lock()
 	s.reading = errors.Is(err, smtp.ErrDataReset)
 	s.mu.Unlock()
+	limit := s.server.cfg.MaxBytes
 	switch {
-	case err == nil && int64(len(raw)) > limit:
+	case errors.Is(err, smtp.ErrDataTooLarge), err == nil && int64(len(raw)) > limit:
 		return tooLarge(limit)
 	case errors.Is(err, smtp.ErrTooLongLine):
 		return refuse(554, 5, 6, 0, fmt.Sprintf("A line of the mail is longer than %d bytes: break it into shorter ones", mail.MaxLine))
 	case err != nil || s.cutShort(r, len(raw)):
 		return refuse(451, 4, 4, 2, "The connection broke off before the end of the mail: send it again")
 	}
-	message, err := mail.Read(bytes.NewReader(raw), limit)
+	message, err := s.server.clean(raw)
 	if refusal, ok := errors.AsType[*mail.Refusal](err); ok {
 		return refuse(554, 5, 6, 0, refusal.Reason)
 	} else if err != nil {
 		return refuse(554, 5, 6, 0, "The mail cannot be read: send it as plain text")
 	}
-	key, err := s.take()
+	key, persona, err := s.take()
 	if err != nil {
 		return err
 	}
 	defer s.giveBack()
-	letter := &Letter{Key: key, MessageID: messageID(raw), Recipients: recipients, Message: message}
+	letter := &Letter{
+		Key: key, Persona: persona, MessageID: messageID(raw), References: messageIDs(raw),
+		Recipients: recipients, Message: message,
+	}
 	letter.Digest = digest(letter)
 	return s.answer(s.server.accept(s.server.ctx, letter))
+}
+
+// clean makes a canonical message of what was submitted, one at a time.
+func (s *Server) clean(raw []byte) (*mail.Message, error) {
+	s.cleaning.Lock()
+	defer s.cleaning.Unlock()
+	return mail.Read(bytes.NewReader(raw), s.cfg.MaxBytes)
 }
 
 // cutShort reports whether a BDAT transaction's last chunk is shorter than announced: go-smtp takes the end of the
@@ -171,22 +221,22 @@ func (s *session) Logout() error {
 }
 
 // login keeps the key for the session's length. A session that is over wipes it at once.
-func (s *session) login(key *keyring.Key) {
+func (s *session) login(key *keyring.Key, persona Persona) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.key = key
+	s.key, s.persona = key, persona
 	s.wipe()
 }
 
 // take borrows the key for an Accepter.
-func (s *session) take() (*keyring.Key, error) {
+func (s *session) take() (*keyring.Key, Persona, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over || s.key == nil {
-		return nil, refuse(421, 4, 3, 0, "The session is over: send the mail again")
+		return nil, Persona{}, refuse(421, 4, 3, 0, "The session is over: send the mail again")
 	}
 	s.uses++
-	return s.key, nil
+	return s.key, s.persona, nil
 }
 
 func (s *session) giveBack() {
@@ -206,7 +256,45 @@ func (s *session) wipe() {
 
 // messageID returns the Message-ID of a mail that mail.Read has accepted, without white space.
 func messageID(raw []byte) string {
-	var id []byte
+	id := strings.Join(strings.Fields(field(raw, "Message-ID")), "")
+	return id[:min(len(id), maxMessageID)]
+}
+
+// maxNamed is how many of the message ids that a mail names are looked at. Threads are longer, but of those only the
+// last ones matter.
+const maxNamed = 50
+
+// messageIDs returns the message ids that the header of a mail names as earlier ones, each once: those of References
+// (RFC 5322 section 3.6.4), the oldest first, then those of In-Reply-To. Of more than maxNamed it returns the last.
+func messageIDs(raw []byte) []string {
+	var ids []string
+	for _, name := range []string{"References", "In-Reply-To"} {
+		rest := field(raw, name)
+		for {
+			_, after, begun := strings.Cut(rest, "<")
+			id, after, ended := strings.Cut(after, ">")
+			if !begun || !ended {
+				break
+			}
+			rest = after
+			id = "<" + strings.Join(strings.Fields(id), "") + ">"
+			if len(id) > maxMessageID {
+				continue
+			}
+			if i := slices.Index(ids, id); i >= 0 {
+				ids = slices.Delete(ids, i, i+1)
+			}
+			if ids = append(ids, id); len(ids) > maxNamed {
+				ids = ids[1:]
+			}
+		}
+	}
+	return ids
+}
+
+// field returns the first field of this name in a mail's header, unfolded.
+func field(raw []byte, name string) string {
+	var value []byte
 	found := false
 	for line := range bytes.Lines(raw) {
 		line = bytes.TrimRight(line, "\r\n")
@@ -218,15 +306,15 @@ func messageID(raw []byte) string {
 			break
 		}
 		if !found {
-			name, value, _ := bytes.Cut(line, []byte(":"))
-			found = bytes.EqualFold(name, []byte("Message-ID"))
-			line = value
+			n, v, _ := bytes.Cut(line, []byte(":"))
+			found = bytes.EqualFold(n, []byte(name))
+			line = v
 		}
 		if found {
-			id = append(id, bytes.Join(bytes.Fields(line), nil)...)
+			value = append(value, line...)
 		}
 	}
-	return string(id[:min(len(id), maxMessageID)])
+	return string(value)
 }
 
 // digest identifies a submission by its content; every part goes in with its length before it.
@@ -236,18 +324,31 @@ func digest(l *Letter) [32]byte {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
 		io.WriteString(h, part)
 	}
-	add("sourdine submission v1")
+	count := func(n int) { add(strconv.Itoa(n)) }
+	add("sourdine submission v2")
+	add(l.Persona.Login)
+	add(l.Persona.Name)
 	add(l.MessageID)
-	add(l.Message.Subject)
-	add(l.Message.Body)
+	count(len(l.References))
+	for _, id := range l.References {
+		add(id)
+	}
+	add(strconv.FormatBool(l.Disclosed))
+	count(len(l.Recipients))
 	for _, r := range l.Recipients {
 		add(string(r))
+	}
+	add(l.Message.Subject)
+	add(l.Message.Body)
+	for _, a := range l.Message.Attachments {
+		count(int(a.Type))
+		add(string(a.Data))
 	}
 	return [32]byte(h.Sum(nil))
 }
 
 func tooLarge(limit int64) error {
-	return refuse(552, 5, 3, 4, fmt.Sprintf("The mail is too large: at most %d bytes can be sent", limit))
+	return refuse(552, 5, 3, 4, fmt.Sprintf("The mail is too large: at most %d bytes can be handed in. Attach less, or smaller pictures", limit))
 }
 
 // refuse makes an answer of go-smtp's kind. The text becomes one line of printable ASCII that fits a reply line of

@@ -2,7 +2,9 @@ package submission
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -31,12 +33,44 @@ func TestMessageID(t *testing.T) {
 	}
 }
 
+func TestMessageIDs(t *testing.T) {
+	many := ""
+	for i := range 60 {
+		many += fmt.Sprintf(" <%d@x>", i)
+	}
+	for name, test := range map[string]struct {
+		raw  string
+		want []string
+	}{
+		"nothing":             {"Subject: x\r\n\r\nReferences: <in.the@body>\r\n", nil},
+		"an answer":           {"In-Reply-To: <a@b>\r\nReferences: <a@b>\r\n\r\n", []string{"<a@b>"}},
+		"a thread":            {"references:<a@b> <c@d>\r\n\t<e@f>\r\nin-reply-to: <e@f>\r\n\r\n", []string{"<a@b>", "<c@d>", "<e@f>"}},
+		"answers an old one":  {"References: <a@b> <c@d>\r\nIn-Reply-To: <a@b>\r\n\r\n", []string{"<c@d>", "<a@b>"}},
+		"no References":       {"In-Reply-To: Your mail of Monday <a@b>\r\n\r\n", []string{"<a@b>"}},
+		"the same twice":      {"References: <a@b> <c@d> <a@b>\r\n\r\n", []string{"<c@d>", "<a@b>"}},
+		"folded inside":       {"References: <a\r\n @b>\r\n\r\n", []string{"<a@b>"}},
+		"no brackets":         {"References: a@b\r\nIn-Reply-To: x\r\n\r\n", nil},
+		"open":                {"References: <a@b> <c@d\r\n\r\n", []string{"<a@b>"}},
+		"the last fifty":      {"References:" + many + "\r\n\r\n", strings.Fields(many)[10:]},
+		"answered last of 61": {"References:" + many + "\r\nIn-Reply-To: <y@x>\r\n\r\n", append(strings.Fields(many)[11:], "<y@x>")},
+		"too long":            {"References: <" + strings.Repeat("x", 1000) + "@y> <a@b>\r\n\r\n", []string{"<a@b>"}},
+	} {
+		if got := messageIDs([]byte(test.raw)); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
 func TestDigest(t *testing.T) {
 	letter := func(change func(l *Letter)) [32]byte {
 		l := &Letter{
 			MessageID:  "<a@b>",
+			Persona:    Persona{Login: "me", Name: "Ann"},
+			References: []string{"<c@d>", "<e@f>"},
 			Recipients: []mail.Address{"a@example.org", "b@example.org"},
-			Message:    &mail.Message{Subject: "Lunch", Body: "At noon.\n"},
+			Message: &mail.Message{Subject: "Lunch", Body: "At noon.\n", Attachments: []mail.Attachment{
+				{Type: mail.Text, Data: []byte("x\n")}, {Type: mail.CSV, Data: []byte("y\n")},
+			}},
 		}
 		change(l)
 		return digest(l)
@@ -53,6 +87,17 @@ func TestDigest(t *testing.T) {
 		"subject":               func(l *Letter) { l.Message.Subject = "Dinner" },
 		"body":                  func(l *Letter) { l.Message.Body = "At one.\n" },
 		"subject in the body":   func(l *Letter) { l.Message.Subject, l.Message.Body = "Lunc", "hAt noon.\n" },
+		"login":                 func(l *Letter) { l.Persona.Login = "you" },
+		"name":                  func(l *Letter) { l.Persona.Name = "" },
+		"login in the name":     func(l *Letter) { l.Persona = Persona{"meA", "nn"} },
+		"reference":             func(l *Letter) { l.References[0] = "<x@y>" },
+		"no references":         func(l *Letter) { l.References = nil },
+		"order of references":   func(l *Letter) { slices.Reverse(l.References) },
+		"disclosure":            func(l *Letter) { l.Disclosed = true },
+		"attachment":            func(l *Letter) { l.Message.Attachments[1].Data[0] = 'z' },
+		"type":                  func(l *Letter) { l.Message.Attachments[1].Type = mail.Text },
+		"one attachment":        func(l *Letter) { l.Message.Attachments = l.Message.Attachments[:1] },
+		"order of attachments":  func(l *Letter) { slices.Reverse(l.Message.Attachments) },
 		"Message-ID in subject": func(l *Letter) { l.MessageID, l.Message.Subject = "<a@b", ">Lunch" },
 	} {
 		if letter(change) == same {

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"codeberg.org/sourdine/sourdine/internal/config"
 )
 
 const (
@@ -31,14 +33,14 @@ type file struct {
 }
 
 // Create makes a new key pair and writes its key file at path, readable by its owner only, with one slot that
-// the password opens. It fails if the path exists: a key file is never written over.
-func Create(path string, password []byte) (*Ring, error) {
-	return CreateWithCost(path, password, DefaultCost)
+// the password opens under this name. It fails if the path exists: Create never writes over a key file.
+func Create(path, name string, password []byte) (*Ring, error) {
+	return CreateWithCost(path, name, password, DefaultCost)
 }
 
 // CreateWithCost is Create with another cost of guessing the password than DefaultCost.
-func CreateWithCost(path string, password []byte, cost Cost) (*Ring, error) {
-	ring, err := generate(password, cost)
+func CreateWithCost(path, name string, password []byte, cost Cost) (*Ring, error) {
+	ring, err := generate(name, password, cost)
 	if err != nil {
 		return nil, fmt.Errorf("creating the key file: %w", err)
 	}
@@ -64,6 +66,17 @@ func Open(path string) (*Ring, error) {
 		return nil, fmt.Errorf("reading the key file: %w", err)
 	}
 	return ring, nil
+}
+
+// Save writes the ring over the key file at path, which it was read from: all of it or nothing, and on the disk when
+// Save returns.
+func (r *Ring) Save(path string) error {
+	r.unlocking.Lock()
+	defer r.unlocking.Unlock()
+	if err := config.WriteFile(path, r.marshal(), 0o600); err != nil {
+		return fmt.Errorf("writing the key file: %w", err)
+	}
+	return nil
 }
 
 func (r *Ring) marshal() []byte {

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/crypto/argon2"
@@ -15,7 +16,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// ErrPassword says that no slot opens with the password given.
+// ErrPassword says that no slot, or not the one asked for, opens with the password given.
 var ErrPassword = errors.New("wrong password")
 
 // sealVersion is the first byte of everything that Seal makes.
@@ -54,16 +55,13 @@ type slot struct {
 // use.
 type Ring struct {
 	public hpke.PublicKey
-	slots  []slot
 
-	unlocking sync.Mutex // one Argon2 at a time: each takes the memory of a slot's Cost
+	unlocking sync.Mutex // one Argon2 at a time: each takes the memory of a slot's Cost; guards slots
+	slots     []slot
 }
 
 // generate makes a ring with a new key pair and one slot.
-func generate(password []byte, cost Cost) (*Ring, error) {
-	if len(password) == 0 {
-		return nil, errors.New("the password is empty: choose one")
-	}
+func generate(name string, password []byte, cost Cost) (*Ring, error) {
 	if !cost.valid() {
 		return nil, fmt.Errorf("password cost out of bounds: %+v", cost)
 	}
@@ -76,10 +74,72 @@ func generate(password []byte, cost Cost) (*Ring, error) {
 		return nil, fmt.Errorf("making a key pair: %w", err)
 	}
 	defer clear(seed)
-	first := slot{Name: "first", Salt: make([]byte, saltLength), Cost: cost}
-	rand.Read(first.Salt)
-	first.seal(password, seed)
-	return &Ring{public: private.PublicKey(), slots: []slot{first}}, nil
+	r := &Ring{public: private.PublicKey()}
+	return r, r.give(name, password, seed, cost)
+}
+
+// Give makes password open the key under this name, besides the names there are. A name that is there gets the new
+// password in place of its own. current is any password that opens the key now; without one that does, Give returns
+// ErrPassword. The caller wipes both passwords, and calls Save.
+func (r *Ring) Give(name string, current, password []byte) error {
+	r.unlocking.Lock()
+	defer r.unlocking.Unlock()
+	seed := r.seed(current)
+	if seed == nil {
+		return ErrPassword
+	}
+	defer clear(seed)
+	return r.give(name, password, seed, r.slots[0].Cost)
+}
+
+// give seals the seed under a password. The caller holds r.unlocking, or the ring is new.
+func (r *Ring) give(name string, password, seed []byte, cost Cost) error {
+	at := r.find(name)
+	switch {
+	case len(password) == 0:
+		return errors.New("the password is empty: choose one")
+	case len(name) > maxSlotName:
+		return fmt.Errorf("the name is longer than %d bytes: choose a shorter one", maxSlotName)
+	case at < 0 && len(r.slots) == maxSlots:
+		return fmt.Errorf("the key has %d passwords already: remove one first", maxSlots)
+	}
+	s := slot{Name: name, Salt: make([]byte, saltLength), Cost: cost}
+	rand.Read(s.Salt)
+	s.seal(password, seed)
+	if at >= 0 {
+		r.slots[at] = s
+	} else {
+		r.slots = append(r.slots, s)
+	}
+	return nil
+}
+
+// Take removes the password under this name, unless it is the last. A copy of the file that was made before still
+// opens with it.
+func (r *Ring) Take(name string) error {
+	r.unlocking.Lock()
+	defer r.unlocking.Unlock()
+	at := r.find(name)
+	switch {
+	case at < 0:
+		return errors.New("the key has no password under this name")
+	case len(r.slots) == 1:
+		return errors.New("this is the key's last password: without it nobody could open the key")
+	}
+	r.slots = slices.Delete(r.slots, at, at+1)
+	return nil
+}
+
+// Has reports whether there is a password under this name.
+func (r *Ring) Has(name string) bool {
+	r.unlocking.Lock()
+	defer r.unlocking.Unlock()
+	return r.find(name) >= 0
+}
+
+// find returns the index of the slot of this name, or -1. The caller holds r.unlocking.
+func (r *Ring) find(name string) int {
+	return slices.IndexFunc(r.slots, func(s slot) bool { return s.Name == name })
 }
 
 // Seal encrypts plaintext to the ring's public key; no secret is needed. The label names what the plaintext is
@@ -92,18 +152,43 @@ func (r *Ring) Seal(label string, plaintext []byte) ([]byte, error) {
 	return append([]byte{sealVersion}, sealed...), nil
 }
 
-// Unlock opens the private key with a password, or returns ErrPassword. It tries every slot whether or not an
-// earlier one opened, so its work tells nothing about which slot or whether one fits. Attempts wait for one
+// Unlock opens the private key with any of its passwords, or returns ErrPassword. It tries every slot whether or not
+// an earlier one opened, so its work tells nothing about which slot or whether one fits. Attempts wait for one
 // another; the caller bounds how many wait. The caller wipes the password and, when done, the Key.
 func (r *Ring) Unlock(password []byte) (*Key, error) {
 	r.unlocking.Lock()
 	defer r.unlocking.Unlock()
+	return r.unlocked(r.seed(password))
+}
+
+// UnlockAs is Unlock with the password under this name and no other. A name that is not there costs the work of one
+// password, too, and the answer is the same.
+func (r *Ring) UnlockAs(name string, password []byte) (*Key, error) {
+	r.unlocking.Lock()
+	defer r.unlocking.Unlock()
+	at := r.find(name)
+	seed := r.slots[max(at, 0)].open(password)
+	if at < 0 {
+		clear(seed)
+		seed = nil
+	}
+	return r.unlocked(seed)
+}
+
+// seed opens every slot with a password and returns the private key's seed, or nil. The caller holds r.unlocking, and
+// wipes the seed.
+func (r *Ring) seed(password []byte) []byte {
 	var seed []byte
 	for i := range r.slots {
 		if opened := r.slots[i].open(password); opened != nil {
 			seed = opened
 		}
 	}
+	return seed
+}
+
+// unlocked makes a Key of the seed, and wipes the seed.
+func (r *Ring) unlocked(seed []byte) (*Key, error) {
 	if seed == nil {
 		return nil, ErrPassword
 	}

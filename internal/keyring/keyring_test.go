@@ -18,7 +18,7 @@ var cheap = Cost{Memory: 8, Passes: 1, Threads: 1}
 func create(t *testing.T, password string) (*Ring, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keys.json")
-	ring, err := CreateWithCost(path, []byte(password), cheap)
+	ring, err := CreateWithCost(path, "first", []byte(password), cheap)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +99,108 @@ func TestUnlockTriesEverySlot(t *testing.T) {
 	// The other ring's private key does not belong to this public key.
 	if _, err := ring.Unlock([]byte("two")); err == nil || errors.Is(err, ErrPassword) {
 		t.Errorf("a foreign slot's password: %v", err)
+	}
+}
+
+// TestNames gives the key to several names, each with its own password: every password opens it, but none under
+// another's name.
+func TestNames(t *testing.T) {
+	ring, path := create(t, "one")
+	sealed, err := ring.Seal("x", []byte("text"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ring.Give("second", []byte("wrong"), []byte("two")); !errors.Is(err, ErrPassword) {
+		t.Errorf("given by a wrong password: %v", err)
+	}
+	for _, give := range []struct{ name, current, password string }{
+		{"second", "one", "2"}, {"second", "one", "two"}, {"third", "two", "three"}, {"fourth", "three", "one"},
+	} {
+		if err := ring.Give(give.name, []byte(give.current), []byte(give.password)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ring.Take("fourth"); err != nil {
+		t.Fatal(err)
+	}
+	if err := ring.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	if ring, err = Open(path); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{"first": "one", "second": "two", "third": "three"}
+	for _, name := range []string{"first", "second", "third", "fourth", "", "First", strings.Repeat("x", 1000)} {
+		if ring.Has(name) != (names[name] != "") {
+			t.Errorf("has %.10q: %v", name, ring.Has(name))
+		}
+		for _, password := range []string{"one", "two", "three", "2", ""} {
+			key, err := ring.UnlockAs(name, []byte(password))
+			if names[name] != password || password == "" {
+				if !errors.Is(err, ErrPassword) || key != nil {
+					t.Errorf("%.10q with the password %q: %v", name, password, err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatalf("%q: %v", name, err)
+			}
+			if text, err := key.Open("x", sealed); err != nil || string(text) != "text" {
+				t.Errorf("%q opens %q, %v", name, text, err)
+			}
+		}
+	}
+	for _, password := range []string{"one", "two", "three"} {
+		if _, err := ring.Unlock([]byte(password)); err != nil {
+			t.Errorf("%q: %v", password, err)
+		}
+	}
+	if _, err := ring.Unlock([]byte("2")); !errors.Is(err, ErrPassword) {
+		t.Errorf("a password that was replaced: %v", err)
+	}
+}
+
+// TestUnlockAsCosts counts what a login costs: one stretched password, whether the name is there or not.
+func TestUnlockAsCosts(t *testing.T) {
+	ring, _ := create(t, "one")
+	if err := ring.Give("second", []byte("one"), []byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	work := func(name, password string) float64 {
+		return testing.AllocsPerRun(20, func() { ring.UnlockAs(name, []byte(password)) })
+	}
+	want := work("first", "two")
+	for _, c := range [][2]string{{"second", "one"}, {"nobody", "one"}, {"nobody", "nothing"}, {"", "one"}} {
+		if got := work(c[0], c[1]); got < want-2 || got > want+4 { // what opens allocates a seed
+			t.Errorf("%q with %q allocates %v times, a wrong password %v times", c[0], c[1], got, want)
+		}
+	}
+}
+
+func TestGiveAndTakeRefuse(t *testing.T) {
+	ring, _ := create(t, "pw")
+	if err := ring.Take("first"); err == nil || !strings.Contains(err.Error(), "last") {
+		t.Errorf("taking the last password: %v", err)
+	}
+	if err := ring.Take("second"); err == nil {
+		t.Error("took what is not there")
+	}
+	if err := ring.Give("second", []byte("pw"), nil); err == nil {
+		t.Error("gave an empty password")
+	}
+	if err := ring.Give(strings.Repeat("n", maxSlotName+1), []byte("pw"), []byte("x")); err == nil {
+		t.Error("gave a password under too long a name")
+	}
+	for i := 1; i < maxSlots; i++ {
+		if err := ring.Give(strings.Repeat("n", i), []byte("pw"), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ring.Give("more", []byte("pw"), []byte("x")); err == nil {
+		t.Errorf("gave more than %d passwords", maxSlots)
+	}
+	if err := ring.Give("first", []byte("pw"), []byte("new")); err != nil {
+		t.Errorf("replacing the password of a full ring: %v", err)
 	}
 }
 
@@ -191,7 +293,7 @@ func TestCreateNeverOverwrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := CreateWithCost(path, []byte("other"), cheap); err == nil || !strings.Contains(err.Error(), "move it away") {
+	if _, err := CreateWithCost(path, "first", []byte("other"), cheap); err == nil || !strings.Contains(err.Error(), "move it away") {
 		t.Errorf("creating over a key file: %v", err)
 	}
 	after, err := os.ReadFile(path)
@@ -223,7 +325,7 @@ func TestCreateRefuses(t *testing.T) {
 		"10 GiB":         {"pw", Cost{Memory: 10 << 20, Passes: 1, Threads: 1}},
 	} {
 		path := filepath.Join(t.TempDir(), "keys.json")
-		if _, err := CreateWithCost(path, []byte(test.password), test.cost); err == nil {
+		if _, err := CreateWithCost(path, "first", []byte(test.password), test.cost); err == nil {
 			t.Errorf("%s: created", name)
 		}
 		if _, err := os.Stat(path); err == nil {
@@ -234,7 +336,7 @@ func TestCreateRefuses(t *testing.T) {
 
 func TestCreateWithDefaultCost(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.json")
-	ring, err := Create(path, []byte("pw"))
+	ring, err := Create(path, "first", []byte("pw"))
 	if err != nil {
 		t.Fatal(err)
 	}

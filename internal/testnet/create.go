@@ -151,7 +151,7 @@ func (n *Network) createOthers(ctx context.Context) error {
 		args := []string{"node", "init", n.Path(name), "--network", n.Path(networkFile), "--role"}
 		switch name {
 		case Gateway:
-			args = []string{"gateway", "init", n.Path(name), "--network", n.Path(networkFile), "--user", n.user.User,
+			args = []string{"gateway", "init", n.Path(name), "--network", n.Path(networkFile), "--login", n.user.User,
 				"--password-file", password, "--listen", n.user.StartTLS, "--listen-tls", n.user.TLS}
 		case Exit:
 			args = append(args, "exit", "--from", "anonymous@exit.example", "--relay", n.reached[Sink], "--relay-tls", "none")
