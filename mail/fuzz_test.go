@@ -33,7 +33,7 @@ func FuzzRead(f *testing.F) {
 		if err := p.check(); err != nil {
 			t.Fatalf("%+q: %v", m, err)
 		}
-		if cleanBody(m.Body) != m.Body || cleanSubject(m.Subject) != m.Subject {
+		if CleanText(m.Body) != m.Body || CleanSubject(m.Subject) != m.Subject {
 			t.Fatalf("%+q changes when cleaned again", m)
 		}
 		checkRendered(t, p, "post@exit.example", 0)
@@ -74,7 +74,7 @@ func FuzzOpenPlain(f *testing.F) {
 		if err != nil || !bytes.Equal(again, b) {
 			t.Fatalf("%x marshals again as %x, %v", b, again, err)
 		}
-		p.Subject, p.Body = cleanSubject(p.Subject), cleanBody(p.Body)
+		p.Subject, p.Body = CleanSubject(p.Subject), CleanText(p.Body)
 		for i := range p.Recipients {
 			p.Render("post@exit.example", i)
 		}

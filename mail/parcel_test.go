@@ -138,13 +138,13 @@ func randomParcel(rng *rand.Rand) *Parcel {
 		Expires:    rng.Uint64(),
 		Date:       rng.Uint32N(maxDate + 1),
 		Recipients: recipients(1 + rng.IntN(MaxRecipients)),
-		Message:    Message{Body: cleanBody(randomText(rng, rng.IntN(5000)))},
+		Message:    Message{Body: CleanText(randomText(rng, rng.IntN(5000)))},
 	}
 	for i := range p.MessageID {
 		p.MessageID[i] = byte(rng.Uint32())
 	}
-	for p.Subject = cleanSubject(randomText(rng, rng.IntN(60))); len(p.Subject) > MaxSubject; {
-		p.Subject = cleanSubject(randomText(rng, rng.IntN(60)))
+	for p.Subject = CleanSubject(randomText(rng, rng.IntN(60))); len(p.Subject) > MaxSubject; {
+		p.Subject = CleanSubject(randomText(rng, rng.IntN(60)))
 	}
 	return p
 }

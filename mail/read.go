@@ -71,7 +71,7 @@ func Read(r io.Reader, limit int64) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Message{Subject: subject, Body: cleanBody(text)}, nil
+	return &Message{Subject: subject, Body: CleanText(text)}, nil
 }
 
 // split checks every line and returns the header with its CRLFs, and the body
@@ -159,7 +159,7 @@ func readSubject(field string) (string, error) {
 	if err != nil || !utf8.ValidString(subject) {
 		return "", refuse("The subject cannot be decoded. Set the mail program to UTF-8.")
 	}
-	if subject = cleanSubject(subject); len(subject) > MaxSubject {
+	if subject = CleanSubject(subject); len(subject) > MaxSubject {
 		return "", refuse("The subject is too long: at most %d bytes can be sent. Shorten it.", MaxSubject)
 	}
 	return subject, nil

@@ -122,7 +122,7 @@ func OpenParcel(s Sealed, private hpke.PrivateKey) (*Parcel, error) {
 		return nil, fmt.Errorf("opening a parcel: %w", err)
 	}
 	p.Expires = s.Expires
-	p.Subject, p.Body = cleanSubject(p.Subject), cleanBody(p.Body)
+	p.Subject, p.Body = CleanSubject(p.Subject), CleanText(p.Body)
 	return p, nil
 }
 

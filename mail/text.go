@@ -8,10 +8,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// cleanBody returns text in the canonical form of [Message.Body]: what a reader
+// CleanText returns text in the canonical form of [Message.Body]: what a reader
 // sees stays, and what only tells programs, keyboards or copies apart goes.
-// cleanBody changes nothing in its own result.
-func cleanBody(text string) string {
+// CleanText changes nothing in its own result.
+func CleanText(text string) string {
 	return trimLines(compose(cleanRunes(lineEnds.Replace(text))))
 }
 
@@ -33,10 +33,10 @@ func trimLines(text string) string {
 	return trimmed + "\n"
 }
 
-// cleanSubject returns text in the canonical form of [Message.Subject], its
+// CleanSubject returns text in the canonical form of [Message.Subject], its
 // prefixes of replies and forwards in their English form. It does not shorten it
 // to MaxSubject.
-func cleanSubject(text string) string {
+func CleanSubject(text string) string {
 	text = compose(strings.Join(strings.Fields(cleanRunes(lineEnds.Replace(text))), " "))
 	var prefixes []string
 	for {

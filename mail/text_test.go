@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCleanBody(t *testing.T) {
+func TestCleanText(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"empty", "", ""},
 		{"only blank", " \n\t\n\u3000\n", ""},
@@ -42,12 +42,12 @@ func TestCleanBody(t *testing.T) {
 		{"private use and unassigned", "\ue000\U0001fadd\n", "\ue000\U0001fadd\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := cleanBody(c.in)
+			got := CleanText(c.in)
 			if got != c.want {
-				t.Errorf("cleanBody(%+q) = %+q, want %+q", c.in, got, c.want)
+				t.Errorf("CleanText(%+q) = %+q, want %+q", c.in, got, c.want)
 			}
-			if again := cleanBody(got); again != got {
-				t.Errorf("cleanBody again gives %+q", again)
+			if again := CleanText(got); again != got {
+				t.Errorf("CleanText again gives %+q", again)
 			}
 		})
 	}
@@ -80,12 +80,12 @@ func TestCleanSubject(t *testing.T) {
 		{"Already: re: a", "Already: re: a"},
 		{"Transport: a", "Transport: a"},
 	} {
-		got := cleanSubject(c.in)
+		got := CleanSubject(c.in)
 		if got != c.want {
-			t.Errorf("cleanSubject(%+q) = %+q, want %+q", c.in, got, c.want)
+			t.Errorf("CleanSubject(%+q) = %+q, want %+q", c.in, got, c.want)
 		}
-		if again := cleanSubject(got); again != got {
-			t.Errorf("cleanSubject(%+q) again gives %+q", c.in, again)
+		if again := CleanSubject(got); again != got {
+			t.Errorf("CleanSubject(%+q) again gives %+q", c.in, again)
 		}
 	}
 }
@@ -117,12 +117,12 @@ func TestUnflow(t *testing.T) {
 	}
 }
 
-// TestCleanBodyTime cleans the worst of texts: it costs time in proportion to
+// TestCleanTextTime cleans the worst of texts: it costs time in proportion to
 // their length.
-func TestCleanBodyTime(t *testing.T) {
+func TestCleanTextTime(t *testing.T) {
 	for _, unit := range []string{"e\u0301\u0323", "\u0300", "\u200d", "\n ", "葛\U000e0100", "\ufdfa"} {
 		text := strings.Repeat(unit, (1<<20)/len(unit))
-		if got := cleanBody(text); cleanBody(got) != got {
+		if got := CleanText(text); CleanText(got) != got {
 			t.Errorf("a megabyte of %+q is not clean when cleaned", unit)
 		}
 	}

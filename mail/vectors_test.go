@@ -166,7 +166,7 @@ func makeVectors(t *testing.T) []byte {
 		" AW: RE\u00a0: cafe\u0301\u200b ", "a \r\n-- \r\n\r\n", "\ufeffa\u00adb\x07\u202ec\u2028d",
 		"10\u202f000\u3000€", "می\u200cخواهم a\u200cb", "👩\u200d💻 ❤\ufe0f 1\ufe0f\u20e3 1\ufe0f", "葛\U000e0100 a\U000e0100",
 	} {
-		v.Clean = append(v.Clean, cleanVector{text, cleanSubject(text), cleanBody(text)})
+		v.Clean = append(v.Clean, cleanVector{text, CleanSubject(text), CleanText(text)})
 	}
 	b, err := json.MarshalIndent(v, "", "  ")
 	return append(escape(must(b, err)), '\n')
@@ -271,8 +271,8 @@ func TestVectors(t *testing.T) {
 		equal("reply", b, want.Bytes, err)
 	}
 	for _, c := range v.Clean {
-		equal("subject", []byte(cleanSubject(c.Text)), []byte(c.Subject), nil)
-		equal("body", []byte(cleanBody(c.Text)), []byte(c.Body), nil)
+		equal("subject", []byte(CleanSubject(c.Text)), []byte(c.Subject), nil)
+		equal("body", []byte(CleanText(c.Text)), []byte(c.Body), nil)
 	}
 }
 
