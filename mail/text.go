@@ -85,6 +85,8 @@ func cleanRunes(text string) string {
 	text = norm.NFD.String(text)
 	for i, r := range text {
 		switch {
+		case ' ' <= r && r < 0x7f: // quick: none of what follows
+			base, joined, selected, marks = r, false, false, 0
 		case isJoiner(r):
 			if joined || !joins(base) {
 				continue

@@ -1,6 +1,7 @@
 package prose
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,50 @@ func FuzzClean(f *testing.F) {
 			t.Fatalf("%q becomes %q, then %q, removed %q", text, clean, again, removed)
 		}
 	})
+}
+
+// pieces are lines that mean something to Clean, alone or together.
+var pieces = []string{"", "", "", "Hello Bob,", "Anna", "They wrote:", "Forwarded message:", "On Tue, 3 Mar 2026 at 10:12, Anna <anna@example.org> wrote:",
+	"On Tue, 3 Mar 2026 at 10:12, Anna", "<anna@example.org> wrote:", "Anna wrote:", "wrote:", "2026-03-03 10:12 Anna <anna@example.org>:",
+	"From: Anna <anna@example.org>", "Sent: Tuesday", "To: Bob <bob@example.net>;", "Carl <carl@example.net>", "Subject: Tea", "-----Original Message-----",
+	"---------- Forwarded message ---------", "----- End forwarded message -----", "________________________________", "----------", "-- ", "--", "-- ",
+	"Sent from my iPhone", "This e-mail is confidential and meant for the intended recipient alone, nobody else.", "Disclaimer:", "Please consider the environment.",
+	"tea mailing list", "Virus-free. www.avast.com", "- an item", "a | b", "  indented", lineOf(72, 5), lineOf(70, 5), lineOf(66, 5), lineOf(60, 5), lineOf(12, 5),
+	"https://example.org/?utm_source=x", "https://example.org/" + strings.Repeat("a", 90), strings.Repeat("茶", 70), "好。", ">", "\u0301a", "a:", "3.3.2026:"}
+
+// compose makes a text of pieces: each two bytes give a depth and a piece.
+func compose(b []byte) string {
+	var text strings.Builder
+	for i := 0; i+1 < len(b); i += 2 {
+		text.WriteString(strings.Repeat("> ", int(b[i])%8/2%3) + pieces[int(b[i+1])%len(pieces)] + "\n")
+	}
+	return text.String()
+}
+
+func checkComposed(t *testing.T, b []byte, signature bool) {
+	text, keep := compose(b), Keep{Signature: signature}
+	clean, _, _ := Clean(text, keep)
+	if again, removed, _ := Clean(clean, keep); again != clean || len(removed) > 0 || mail.CleanText(clean) != clean {
+		t.Fatalf("%q becomes\n%s\nthen\n%s\nremoved %q", text, clean, again, removed)
+	}
+}
+
+// TestComposed cleans many texts of lines that mean something.
+func TestComposed(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		b := make([]byte, 2*rng.IntN(20))
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		checkComposed(t, b, rng.IntN(4) == 0)
+	}
+}
+
+func FuzzComposed(f *testing.F) {
+	f.Add([]byte{0, 3, 0, 7, 2, 3, 2, 23, 2, 4}, false)
+	f.Add([]byte{0, 13, 0, 14, 0, 15, 0, 17, 0, 0, 0, 3}, true)
+	f.Fuzz(checkComposed)
 }
 
 func FuzzUnflow(f *testing.F) {
