@@ -2,6 +2,7 @@ package hypertext
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -228,6 +229,52 @@ func FuzzText(f *testing.F) {
 			t.Fatalf("%q is cleaned to %q, then %q", text, clean, twice)
 		}
 	})
+}
+
+// tokens are pieces of HTML that mean something to Text.
+var tokens = []string{"a", " b ", "\n", "&nbsp;", "-- ", "--", "Anna wrote:", "茶", "<p>", "</p>", "<div>", "</div>", "<br>", "<hr>", "<ul>", "</ul>", "<ol start=9>", "</ol>", "<li>", "</li>",
+	"<blockquote>", "</blockquote>", "<blockquote type=cite>", "<div style='border-left:solid blue'>", "<table>", "</table>", "<tr>", "</tr>", "<td>", "</td>", "<th>", "<caption>", "<pre>", "</pre>",
+	"<a href='https://e.example/?utm_x=1'>", "<a href='mailto:a@e.example'>", "</a>", "<b>", "</b>", "<span style='display:none'>", "</span>", "<span style='white-space:pre'>", "<div class=gmail_signature>",
+	"<p class=MsoNormal>", "<p style='mso-list:l0 level2'>", "<span style='mso-list:Ignore'>", "1.", "<sup>2</sup>", "<img src=cid:1>", "<img alt=x src=https://e.example/>", "<svg>", "</svg>", "<dl>", "<dt>", "<dd>", "<h1>", "</h2>",
+	"<span style='display:block'>", "<font>", "</font>", "<section>", "</section>", "<noscript>", "</noscript>", "<script>", "</script>", "<!-- x -->", "<![endif]>"}
+
+func checkComposed(t *testing.T, b []byte) {
+	var html strings.Builder
+	for _, c := range b {
+		html.WriteString(tokens[int(c)%len(tokens)])
+	}
+	text, _, err := Text(html.String())
+	if err != nil {
+		var refusal *mail.Refusal
+		if !errors.As(err, &refusal) {
+			t.Fatal(err)
+		}
+		return
+	}
+	if strings.HasPrefix(text, "\n") || strings.HasSuffix(text, "\n\n") || strings.Contains(text, " \n") && !strings.Contains(text, "-- \n") {
+		t.Fatalf("%q becomes %q", html.String(), text)
+	}
+	clean, _, _ := prose.Clean(text, prose.Keep{})
+	if again, removed, _ := prose.Clean(clean, prose.Keep{}); again != clean || len(removed) > 0 {
+		t.Fatalf("%q becomes\n%s\nthen\n%s\nremoved %q", html.String(), clean, again, removed)
+	}
+}
+
+// TestComposed reads much HTML made of what means something, in any order.
+func TestComposed(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		b := make([]byte, rng.IntN(60))
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		checkComposed(t, b)
+	}
+}
+
+func FuzzComposed(f *testing.F) {
+	f.Add([]byte{8, 0, 20, 1, 14, 18, 0, 18, 1, 24, 26, 28, 0})
+	f.Fuzz(checkComposed)
 }
 
 func BenchmarkText(b *testing.B) {
