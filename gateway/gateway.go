@@ -108,7 +108,8 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 	}
 	smtp, err := submission.New(submission.Config{
 		Listen: c.Listen, ListenTLS: c.ListenTLS, Socket: c.Socket, Personas: c.logins(),
-		TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
+		TLS:  &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
+		Room: g.room,
 	}, g.ring, g.accept, log)
 	if err != nil {
 		return err
@@ -141,6 +142,12 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 		all = errors.Join(all, <-ended)
 	}
 	return all
+}
+
+// room is what a parcel of this network has for a letter's message.
+func (g *Gateway) room(l *submission.Letter) int {
+	p := mail.Parcel{From: l.Persona.Name, References: make([][mail.MessageIDLength]byte, mail.MaxReferences), Recipients: l.Recipients}
+	return p.Room(g.size)
 }
 
 // accept takes responsibility for a submitted mail: when it returns nil, the

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -42,6 +43,10 @@ func (t Type) Media() string { return types[t].media }
 // Ending returns how the name of such a file ends, without the dot: "jpg". t is
 // one of the constants.
 func (t Type) Ending() string { return types[t].ending }
+
+// FileName is how the n-th attachment of a message is called if it is of this type:
+// "attachment-1.jpg". t is one of the constants.
+func (t Type) FileName(n int) string { return fmt.Sprintf("attachment-%d.%s", n, t.Ending()) }
 
 // Attachment is a file that goes with a mail. It has no name but what its place
 // and type give it.

@@ -2,43 +2,8 @@ package mail
 
 import (
 	"bytes"
-	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 )
-
-func FuzzRead(f *testing.F) {
-	files, err := filepath.Glob("testdata/clients/*.eml")
-	if err != nil || len(files) == 0 {
-		f.Fatal(err, "no recorded clients")
-	}
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := Read(bytes.NewReader(b), 1<<16)
-		if err != nil {
-			var refusal *Refusal
-			if !errors.As(err, &refusal) || !isASCII(refusal.Reason) {
-				t.Fatalf("fails with %v, which is no Refusal", err)
-			}
-			return
-		}
-		p := &Parcel{Recipients: []Address{"bob@example.net"}, Message: *m}
-		if err := p.check(); err != nil {
-			t.Fatalf("%+q: %v", m, err)
-		}
-		if CleanText(m.Body) != m.Body || CleanSubject(m.Subject) != m.Subject {
-			t.Fatalf("%+q changes when cleaned again", m)
-		}
-		checkRendered(t, p, "post@exit.example", 0)
-	})
-}
 
 func FuzzParseAddress(f *testing.F) {
 	for _, s := range []string{"bob@example.net", "a> SIZE=1<@b.example", "B!#@XN--A.b-c", "a@[1.2.3.4]", "a@1.2.3.4", "\"a b\"@c.d"} {

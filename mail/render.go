@@ -109,7 +109,7 @@ func writeText(b *bytes.Buffer, media, name, text string, among bool) {
 
 // write writes the attachment as the n-th part of its kind.
 func (a *Attachment) write(b *bytes.Buffer, n int) {
-	name := fmt.Sprintf("attachment-%d.%s", n, a.Type.Ending())
+	name := a.Type.FileName(n)
 	if a.Type.isText() {
 		writeText(b, a.Type.Media(), name, string(a.Data), true)
 		return

@@ -64,6 +64,10 @@ func MaxMail(n int) int {
 	return MaxFragments*FragmentCapacity(n) - sealOverhead
 }
 
+// Room is how many bytes the message may take, by [Message.Size], for the parcel to be
+// sealed for requests of n bytes.
+func (p *Parcel) Room(n int) int { return MaxMail(n) - (p.Size() - p.Message.Size()) }
+
 // SealParcel pads p with zeros to the smallest bucket of fragments for requests
 // of n bytes, and seals it to the exit's key with HPKE (RFC 9180, base mode:
 // MLKEM768-X25519, HKDF-SHA256, ChaCha20-Poly1305) under a fresh random id. The

@@ -107,6 +107,8 @@ func cleanRunes(text string) string {
 	text = norm.NFD.String(text)
 	for i, r := range text {
 		switch {
+		case ' ' <= r && r < 0x7f: // quick: none of what follows
+			base, joined, selected, marks = r, false, false, 0
 		case isJoiner(r):
 			if joined || !joins(base) {
 				continue
@@ -173,35 +175,4 @@ func varies(base rune, rest string) bool {
 	}
 	return strings.IndexAny(rest, "\ufe0e\ufe0f") == 0 &&
 		(unicode.IsSymbol(base) || strings.ContainsRune("‼⁉〰〽", base))
-}
-
-// unflow undoes format=flowed (RFC 3676 sections 4.1 to 4.5): each paragraph
-// becomes one line, with its quote marks and one space before it. An empty line
-// ends a paragraph and stays, though the writer's program left it flowed.
-func unflow(text string, delsp bool) string {
-	var b strings.Builder
-	open, depth := false, 0 // whether the last line goes on, and its quote depth
-	for line := range strings.Lines(lineEnds.Replace(text)) {
-		line = strings.TrimSuffix(line, "\n")
-		content := strings.TrimLeft(line, ">")
-		quotes := len(line) - len(content)
-		content = strings.TrimPrefix(content, " ")
-		fixed := content == "-- " || !strings.HasSuffix(content, " ")
-		if open && (quotes != depth || content == "-- " || content == "") {
-			b.WriteByte('\n')
-			open = false
-		}
-		if !open && quotes > 0 {
-			b.WriteString(strings.Repeat(">", quotes) + " ")
-		}
-		if !fixed && delsp {
-			content = content[:len(content)-1]
-		}
-		b.WriteString(content)
-		if fixed {
-			b.WriteByte('\n')
-		}
-		open, depth = !fixed, quotes
-	}
-	return b.String()
 }

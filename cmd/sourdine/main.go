@@ -61,7 +61,7 @@ Try it on this machine alone with: sourdine demo`,
 	_ = root.Flags().MarkHidden("post-office")
 	_ = root.Flags().MarkHidden("secret-fd")
 	root.AddCommand(
-		gatewayCommand(), statusCommand(), queueCommand(),
+		gatewayCommand(), statusCommand(), queueCommand(), scrubCommand(),
 		nodeCommand(), authorityCommand(), networkCommand(),
 		demoCommand(), benchCommand(), sinkCommand(),
 	)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"codeberg.org/sourdine/sourdine/mail/scrub"
 	"golang.org/x/time/rate"
 )
 
@@ -112,8 +113,8 @@ func TestOffers(t *testing.T) {
 			}
 		}
 	}
-	if s := newServer(Config{MaxBytes: MaxBytes}, nil, nil, nil); s.smtp.MaxMessageBytes != 25_000_000 {
-		t.Errorf("25 MB are %d bytes", s.smtp.MaxMessageBytes)
+	if s := newServer(Config{MaxBytes: scrub.MaxSubmission}, nil, nil, nil); s.smtp.MaxMessageBytes != 35_000_000 {
+		t.Errorf("a mail may have %d bytes", s.smtp.MaxMessageBytes)
 	}
 }
 

@@ -12,9 +12,9 @@
 // durable; 250 is said only after that. A connection, and the user's minute, take a bounded number of mails.
 //
 // It refuses, with a text that says what to do: remote addresses to listen on, mail without a login, logins
-// without TLS, addresses outside mail.Address's subset, and whatever mail.Read refuses. Wrong passwords cost the
+// without TLS, addresses outside mail.Address's subset, and whatever package scrub refuses. Wrong passwords cost the
 // guesser a growing delay. Its log never holds an address, a name, a text, or a client's network address.
 //
 // It stores nothing but its certificate and knows nothing of parcels or packets. It imports the standard library,
-// x/time/rate, go-smtp, go-sasl, mail, internal/keyring and internal/config.
+// x/time/rate, go-smtp, go-sasl, mail, mail/scrub, internal/keyring and internal/config.
 package submission

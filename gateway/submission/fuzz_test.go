@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"codeberg.org/sourdine/sourdine/mail"
+	"codeberg.org/sourdine/sourdine/mail/scrub"
 )
 
 // pipeListener hands out net.Pipe connections that count as a unix socket's.
@@ -53,7 +54,7 @@ func FuzzSession(f *testing.F) {
 	ring := testRing(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var log lockedBuffer
-		s := newServer(Config{Personas: testPersonas, MaxBytes: 10_000, MaxRecipients: mail.MaxRecipients}, ring, nil,
+		s := newServer(Config{Personas: testPersonas, MaxBytes: 10_000, Room: testRoom, MaxRecipients: mail.MaxRecipients}, ring, nil,
 			slog.New(slog.NewTextHandler(&log, nil)))
 		s.ctx = t.Context()
 		s.accept = func(_ context.Context, l *Letter) error {
@@ -63,7 +64,7 @@ func FuzzSession(f *testing.F) {
 			if len(l.Recipients) == 0 || len(l.Recipients) > mail.MaxRecipients {
 				t.Errorf("accepted with %d recipients", len(l.Recipients))
 			}
-			if len(l.References) > maxNamed || l.Persona != testPersonas[0] {
+			if len(l.References) > scrub.MaxReferences || l.Persona != testPersonas[0] {
 				t.Errorf("accepted from %+v, naming %d mails", l.Persona, len(l.References))
 			}
 			for _, r := range l.Recipients {

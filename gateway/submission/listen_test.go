@@ -61,6 +61,7 @@ func TestNewRefuses(t *testing.T) {
 				Listen:   "127.0.0.1:0",
 				TLS:      &tls.Config{Certificates: []tls.Certificate{certificate}},
 				Personas: testPersonas,
+				Room:     testRoom,
 			}
 			test.change(&cfg)
 			s, err := New(cfg, ring, func(context.Context, *Letter) error { return nil }, slog.New(slog.DiscardHandler))

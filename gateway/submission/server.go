@@ -13,6 +13,7 @@ import (
 
 	"codeberg.org/sourdine/sourdine/internal/keyring"
 	"codeberg.org/sourdine/sourdine/mail"
+	"codeberg.org/sourdine/sourdine/mail/scrub"
 	"github.com/emersion/go-smtp"
 	"golang.org/x/time/rate"
 )
@@ -25,10 +26,7 @@ const (
 	// Connections at a time. Mail programs open a few; each costs at most a line of memory.
 	maxConnections = 20
 
-	// MaxBytes is how large a mail may be when it is submitted, in bytes with its header: 25 MB.
-	MaxBytes = 25_000_000
-
-	// Mails that are in memory at a time, each of at most MaxBytes. Mail programs send one or two at once; who comes
+	// Mails that are in memory at a time, each of at most scrub.MaxSubmission bytes. Mail programs send one or two at once; who comes
 	// when all places are taken waits.
 	maxMails = 4
 
@@ -43,7 +41,7 @@ const (
 	mailsAMinute = 120
 	mailsAtOnce  = 300
 
-	// Bytes in a line before go-smtp hangs up. Far more than mail.Read takes, so that a long line is refused by
+	// Bytes in a line before go-smtp hangs up. Far more than package scrub takes, so that a long line is refused by
 	// an answer its writer can read.
 	maxLine = 1 << 20
 )
@@ -63,8 +61,12 @@ type Config struct {
 
 	Hostname      string    // what the greeting says; default "localhost"
 	Personas      []Persona // who may log in
-	MaxBytes      int64     // limit of a submitted mail with its header; at most, and by default, the constant
+	MaxBytes      int64     // limit of a submitted mail with its header; at most, and by default, scrub.MaxSubmission
 	MaxRecipients int       // RCPT commands in one mail; at most, and by default, mail.MaxRecipients
+
+	// Room says how many bytes the message of a letter, whose persona and recipients are
+	// known, may take in a parcel.
+	Room func(*Letter) int
 }
 
 // Letter is one submission, checked and scrubbed.
@@ -131,12 +133,12 @@ func New(cfg Config, ring *keyring.Ring, accept Accepter, log *slog.Logger) (*Se
 	if cfg.MaxRecipients <= 0 || cfg.MaxRecipients > mail.MaxRecipients {
 		cfg.MaxRecipients = mail.MaxRecipients
 	}
-	if cfg.MaxBytes <= 0 || cfg.MaxBytes > MaxBytes {
-		cfg.MaxBytes = MaxBytes
+	if cfg.MaxBytes <= 0 || cfg.MaxBytes > scrub.MaxSubmission {
+		cfg.MaxBytes = scrub.MaxSubmission
 	}
 	switch {
-	case ring == nil || accept == nil:
-		return nil, errors.New("the submission server needs a key ring and an accepter")
+	case ring == nil || accept == nil || cfg.Room == nil:
+		return nil, errors.New("the submission server needs a key ring, an accepter and to know how much room there is")
 	case len(cfg.Personas) == 0 || slices.ContainsFunc(cfg.Personas, func(p Persona) bool { return p.Login == "" }):
 		return nil, errors.New("no login for mail programs: choose one")
 	case cfg.Listen == "" && cfg.ListenTLS == "" && cfg.Socket == "":
@@ -178,7 +180,7 @@ func newServer(cfg Config, ring *keyring.Ring, accept Accepter, log *slog.Logger
 	// RET, ENVID, NOTIFY and ORCPT are taken, for there are programs that always send them. They end here: what
 	// becomes of a mail, `sourdine queue` says.
 	s.smtp.EnableDSN = true
-	// BINARYMIME (RFC 3030) is not offered: mail.Read takes lines that end with CR LF, and nothing else.
+	// BINARYMIME (RFC 3030) is not offered: lines end with CR LF, and nothing else is taken.
 	return s
 }
 

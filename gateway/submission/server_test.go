@@ -79,6 +79,9 @@ func (ts *testServer) accepted() []*Letter {
 }
 
 // testRing has a cost of microseconds.
+// testRoom is what a parcel has for a message.
+func testRoom(*Letter) int { return 1 << 20 }
+
 func testRing(t testing.TB) *keyring.Ring {
 	t.Helper()
 	ring, err := keyring.CreateWithCost(filepath.Join(t.TempDir(), "keys.json"), testUser, []byte(testPassword),
@@ -124,6 +127,7 @@ func start(t *testing.T) *testServer {
 		TLS:       &tls.Config{Certificates: []tls.Certificate{certificate}},
 		Personas:  testPersonas,
 		MaxBytes:  testLimit,
+		Room:      testRoom,
 	}, testRing(t), ts.accept, slog.New(slog.NewTextHandler(&ts.log, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -433,8 +437,8 @@ func TestBadInput(t *testing.T) {
 		"8-bit garbage":           {"tls", data("Subject: x\r\n\r\n\xff\xfe\x80", "554 5.6.0 ")},
 		"8-bit header":            {"tls", data("Subject: \xff\xfe\x80\r\n\r\nx", "554 5.6.0 ")},
 		"header without a colon":  {"tls", data("Subject: x\r\nno colon here\r\n\r\nx", "554 5.6.0 ")},
-		"HTML":                    {"tls", data("Content-Type: text/html\r\n\r\n<p>x", "554 5.6.0 Only plain text")},
-		"multipart":               {"tls", data("Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nx\r\n--x--", "554 5.6.0 ")},
+		"S/MIME":                  {"tls", data("Content-Type: application/pkcs7-mime\r\n\r\nAAAA", "554 5.6.0 The mail is signed or encrypted by S/MIME")},
+		"multipart without parts": {"tls", data("Content-Type: multipart/mixed; boundary=x\r\n\r\n--x--", "554 5.6.0 ")},
 		"two subjects":            {"tls", data("Subject: x\r\nSubject: y\r\n\r\nx", "554 5.6.0 ")},
 		"recipient in UTF-8":      {"tls", rcpt("<al\u00efce@example.org>", "553 5.6.7 ")},
 		"domain in UTF-8":         {"tls", rcpt("<alice@ex\u00e4mple.org>", "553 5.6.7 ")},
@@ -733,7 +737,7 @@ func TestServeEnds(t *testing.T) {
 		<-release
 		return nil
 	}
-	s, err := New(Config{Socket: socketPath(t), Personas: testPersonas, MaxBytes: testLimit},
+	s, err := New(Config{Socket: socketPath(t), Personas: testPersonas, MaxBytes: testLimit, Room: testRoom},
 		ring, accept, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

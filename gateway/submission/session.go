@@ -1,7 +1,6 @@
 package submission
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
@@ -16,11 +15,9 @@ import (
 
 	"codeberg.org/sourdine/sourdine/internal/keyring"
 	"codeberg.org/sourdine/sourdine/mail"
+	"codeberg.org/sourdine/sourdine/mail/scrub"
 	"github.com/emersion/go-smtp"
 )
-
-// maxMessageID is the longest Message-ID that is looked at, in bytes: one line (RFC 5322 section 2.1.1).
-const maxMessageID = 998
 
 // session is one mail program's connection. go-smtp calls it from the connection's goroutine, but Data of a BDAT
 // transaction runs in another and Logout can come from any.
@@ -142,34 +139,42 @@ func (s *session) data(r io.Reader, recipients []mail.Address) error {
 	case errors.Is(err, smtp.ErrDataTooLarge), err == nil && int64(len(raw)) > limit:
 		return tooLarge(limit)
 	case errors.Is(err, smtp.ErrTooLongLine):
-		return refuse(554, 5, 6, 0, fmt.Sprintf("A line of the mail is longer than %d bytes: break it into shorter ones", mail.MaxLine))
+		return refuse(554, 5, 6, 0, fmt.Sprintf("A line of the mail is longer than %d bytes: break it into shorter ones", scrub.MaxLine))
 	case err != nil || s.cutShort(r, len(raw)):
 		return refuse(451, 4, 4, 2, "The connection broke off before the end of the mail: send it again")
-	}
-	message, err := s.server.clean(raw)
-	if refusal, ok := errors.AsType[*mail.Refusal](err); ok {
-		return refuse(554, 5, 6, 0, refusal.Reason)
-	} else if err != nil {
-		return refuse(554, 5, 6, 0, "The mail cannot be read: send it as plain text")
 	}
 	key, persona, err := s.take()
 	if err != nil {
 		return err
 	}
 	defer s.giveBack()
-	letter := &Letter{
-		Key: key, Persona: persona, MessageID: messageID(raw), References: messageIDs(raw),
-		Recipients: recipients, Message: message,
+	letter := &Letter{Key: key, Persona: persona, Recipients: recipients}
+	if err := s.server.clean(raw, letter); err != nil {
+		if refusal, ok := errors.AsType[*mail.Refusal](err); ok && refusal.TooLarge {
+			return refuse(552, 5, 3, 4, refusal.Reason)
+		} else if ok {
+			return refuse(554, 5, 6, 0, refusal.Reason)
+		}
+		s.server.log.note("a mail could not be cleaned", "error", err)
+		return refuse(554, 5, 6, 0, "The mail cannot be read: send it as plain text")
 	}
 	letter.Digest = digest(letter)
 	return s.answer(s.server.accept(s.server.ctx, letter))
 }
 
-// clean makes a canonical message of what was submitted, one at a time.
-func (s *Server) clean(raw []byte) (*mail.Message, error) {
+// clean makes a letter of what was submitted, one at a time: a mail can take much memory.
+func (s *Server) clean(raw []byte, l *Letter) error {
 	s.cleaning.Lock()
 	defer s.cleaning.Unlock()
-	return mail.Read(bytes.NewReader(raw), s.cfg.MaxBytes)
+	if err := scrub.CheckWire(raw); err != nil {
+		return err
+	}
+	result, err := scrub.Scrub(raw, scrub.Options{Room: s.cfg.Room(l)})
+	if err != nil {
+		return err
+	}
+	l.Message, l.MessageID, l.References, l.Disclosed = &result.Message, result.MessageID, result.References, result.Disclose
+	return nil
 }
 
 // cutShort reports whether a BDAT transaction's last chunk is shorter than announced: go-smtp takes the end of the
@@ -252,69 +257,6 @@ func (s *session) wipe() {
 		s.key.Wipe()
 		s.key = nil
 	}
-}
-
-// messageID returns the Message-ID of a mail that mail.Read has accepted, without white space.
-func messageID(raw []byte) string {
-	id := strings.Join(strings.Fields(field(raw, "Message-ID")), "")
-	return id[:min(len(id), maxMessageID)]
-}
-
-// maxNamed is how many of the message ids that a mail names are looked at. Threads are longer, but of those only the
-// last ones matter.
-const maxNamed = 50
-
-// messageIDs returns the message ids that the header of a mail names as earlier ones, each once: those of References
-// (RFC 5322 section 3.6.4), the oldest first, then those of In-Reply-To. Of more than maxNamed it returns the last.
-func messageIDs(raw []byte) []string {
-	var ids []string
-	for _, name := range []string{"References", "In-Reply-To"} {
-		rest := field(raw, name)
-		for {
-			_, after, begun := strings.Cut(rest, "<")
-			id, after, ended := strings.Cut(after, ">")
-			if !begun || !ended {
-				break
-			}
-			rest = after
-			id = "<" + strings.Join(strings.Fields(id), "") + ">"
-			if len(id) > maxMessageID {
-				continue
-			}
-			if i := slices.Index(ids, id); i >= 0 {
-				ids = slices.Delete(ids, i, i+1)
-			}
-			if ids = append(ids, id); len(ids) > maxNamed {
-				ids = ids[1:]
-			}
-		}
-	}
-	return ids
-}
-
-// field returns the first field of this name in a mail's header, unfolded.
-func field(raw []byte, name string) string {
-	var value []byte
-	found := false
-	for line := range bytes.Lines(raw) {
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) == 0 {
-			break
-		}
-		continued := line[0] == ' ' || line[0] == '\t'
-		if found && !continued {
-			break
-		}
-		if !found {
-			n, v, _ := bytes.Cut(line, []byte(":"))
-			found = bytes.EqualFold(n, []byte(name))
-			line = v
-		}
-		if found {
-			value = append(value, line...)
-		}
-	}
-	return string(value)
 }
 
 // digest identifies a submission by its content; every part goes in with its length before it.

@@ -2,7 +2,6 @@ package submission
 
 import (
 	"bytes"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -13,53 +12,6 @@ import (
 	"codeberg.org/sourdine/sourdine/mail"
 	"github.com/emersion/go-smtp"
 )
-
-func TestMessageID(t *testing.T) {
-	for _, test := range []struct{ raw, want string }{
-		{"", ""},
-		{"Subject: x\r\n\r\nMessage-ID: <in.the@body>\r\n", ""},
-		{"Message-ID: <a@b>\r\n\r\n", "<a@b>"},
-		{"Subject: x\r\nmessage-id:<a@b>\r\nTo: y\r\n\r\n", "<a@b>"},
-		{"Message-ID:\r\n <a\r\n\t@b>\r\nSubject: x\r\n\r\n", "<a@b>"},
-		{"Message-ID: <a@b>\r\n", "<a@b>"},
-		{"Message-ID:\r\n\r\n", ""},
-		{"X-Message-ID: <a@b>\r\n\r\n", ""},
-		{"Subject: x\r\n Message-ID: <a@b>\r\n\r\n", ""},
-		{"Message-ID: " + strings.Repeat("x", 2000) + "\r\n\r\n", strings.Repeat("x", 998)},
-	} {
-		if got := messageID([]byte(test.raw)); got != test.want {
-			t.Errorf("%q: %q, want %q", test.raw, got, test.want)
-		}
-	}
-}
-
-func TestMessageIDs(t *testing.T) {
-	many := ""
-	for i := range 60 {
-		many += fmt.Sprintf(" <%d@x>", i)
-	}
-	for name, test := range map[string]struct {
-		raw  string
-		want []string
-	}{
-		"nothing":             {"Subject: x\r\n\r\nReferences: <in.the@body>\r\n", nil},
-		"an answer":           {"In-Reply-To: <a@b>\r\nReferences: <a@b>\r\n\r\n", []string{"<a@b>"}},
-		"a thread":            {"references:<a@b> <c@d>\r\n\t<e@f>\r\nin-reply-to: <e@f>\r\n\r\n", []string{"<a@b>", "<c@d>", "<e@f>"}},
-		"answers an old one":  {"References: <a@b> <c@d>\r\nIn-Reply-To: <a@b>\r\n\r\n", []string{"<c@d>", "<a@b>"}},
-		"no References":       {"In-Reply-To: Your mail of Monday <a@b>\r\n\r\n", []string{"<a@b>"}},
-		"the same twice":      {"References: <a@b> <c@d> <a@b>\r\n\r\n", []string{"<c@d>", "<a@b>"}},
-		"folded inside":       {"References: <a\r\n @b>\r\n\r\n", []string{"<a@b>"}},
-		"no brackets":         {"References: a@b\r\nIn-Reply-To: x\r\n\r\n", nil},
-		"open":                {"References: <a@b> <c@d\r\n\r\n", []string{"<a@b>"}},
-		"the last fifty":      {"References:" + many + "\r\n\r\n", strings.Fields(many)[10:]},
-		"answered last of 61": {"References:" + many + "\r\nIn-Reply-To: <y@x>\r\n\r\n", append(strings.Fields(many)[11:], "<y@x>")},
-		"too long":            {"References: <" + strings.Repeat("x", 1000) + "@y> <a@b>\r\n\r\n", []string{"<a@b>"}},
-	} {
-		if got := messageIDs([]byte(test.raw)); !slices.Equal(got, test.want) {
-			t.Errorf("%s: %q, want %q", name, got, test.want)
-		}
-	}
-}
 
 func TestDigest(t *testing.T) {
 	letter := func(change func(l *Letter)) [32]byte {

@@ -176,12 +176,12 @@ func badInput(t *testing.T, ctx context.Context, n *testnet.Network) {
 		{"no login", func(t *testing.T) error { c, _ := login(t, n, ""); return c.Mail("me@home.example") }, 530, ""},
 		{"oversize", func(t *testing.T) error {
 			return n.Submit("me@home.example", []string{"you@far.example"}, trial.Write("oversize", trial.LargeText(1_200_000)))
-		}, 552, "bytes"},
+		}, 552, "kB"},
 		{"bare LF", data("Subject: x\r\n\r\na\nb"), 554, ""},
 		{"bare CR", data("Subject: x\r\n\r\na\rb"), 554, ""},
 		{"8-bit garbage", data("Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xff\xfe\x80"), 554, ""},
 		{"header without colon", data("Subject: x\r\nnonsense\r\n\r\nx"), 554, ""},
-		{"HTML", data("Subject: x\r\nContent-Type: text/html\r\n\r\n<p>x</p>"), 554, "plain text"},
+		{"office document", data("Subject: x\r\nContent-Type: application/msword\r\n\r\n{\\rtf1 x}"), 554, "Export it as PDF"},
 		{"10,000 recipients", func(t *testing.T) error {
 			c, err := login(t, n, n.Submission().Password)
 			if err != nil {

@@ -1,3 +1,5 @@
+//go:build long
+
 package picture
 
 import (
@@ -138,7 +140,7 @@ func TestWorst(t *testing.T) {
 		fmt.Printf("MEASURED %s %d\n", strings.Fields(peak)[0], time.Since(begun).Milliseconds()/2)
 		return
 	}
-	if testing.Short() || runtime.GOOS != "linux" {
+	if runtime.GOOS != "linux" {
 		t.Skip("takes a minute, and reads /proc")
 	}
 	for name, picture := range worst {
