@@ -6,7 +6,7 @@ import (
 	"image"
 	"image/jpeg"
 	"image/png"
-	"runtime"
+	"runtime/debug"
 )
 
 // Steps is the number of sizes of [Picture.Encode]. With step 0 the longest side
@@ -19,9 +19,9 @@ const (
 	maxPixels = 120e6
 	maxSide   = 1<<16 - 1
 	maxMemory = 400 << 20 // bytes that decoding takes, computed from the headers
-	// From this many bytes on, what the picture before left behind is collected first:
-	// two large pictures in a row need not find room for both.
-	collectFrom = 64 << 20
+	// From this many bytes on, what the picture before left behind is given back to the
+	// system first: two large pictures in a row must not need room for both.
+	giveBackFrom = 64 << 20
 )
 
 // quality is that of every JPEG, on the scale from 1 to 100 that the standard library
@@ -49,8 +49,8 @@ func Decode(data []byte) (*Picture, error) {
 	if h.memory > maxMemory {
 		return nil, refuseMemory
 	}
-	if h.memory > collectFrom {
-		runtime.GC()
+	if h.memory > giveBackFrom {
+		debug.FreeOSMemory()
 	}
 	img, err := h.decode(bytes.NewReader(data))
 	if err != nil {

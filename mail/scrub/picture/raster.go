@@ -244,19 +244,22 @@ func (s *source) converter(img image.Image) func(y int, r, g, b []byte) {
 			}
 		}
 	}
-	// 16 bits a sample, and what only FromImage meets. RGBA is premultiplied by alpha.
-	at := img.At
+	// 16 bits a sample, and what only FromImage meets. These colors are premultiplied by alpha.
+	at := func(x, y int) color.RGBA64 {
+		r, g, b, a := img.At(x, y).RGBA()
+		return color.RGBA64{uint16(r), uint16(g), uint16(b), uint16(a)}
+	}
 	if img, ok := img.(image.RGBA64Image); ok {
-		at = func(x, y int) color.Color { return img.RGBA64At(x, y) }
+		at = img.RGBA64At // which does not allocate: 50 million colors would be garbage as large as the picture
 	}
 	return func(y int, r, g, b []byte) {
 		for i := range r {
-			cr, cg, cb, ca := at(rect.Min.X+i, y).RGBA()
-			if ca != 0xffff {
+			c := at(rect.Min.X+i, y)
+			if c.A != 0xffff {
 				s.transparent = true
 			}
-			white := 0xffff - ca
-			r[i], g[i], b[i] = to8(cr+white), to8(cg+white), to8(cb+white)
+			white := 0xffff - uint32(c.A)
+			r[i], g[i], b[i] = to8(uint32(c.R)+white), to8(uint32(c.G)+white), to8(uint32(c.B)+white)
 		}
 	}
 }
