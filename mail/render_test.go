@@ -104,7 +104,7 @@ func TestEncodeBody(t *testing.T) {
 
 // checkRendered holds a rendered message to what its description promises, and
 // reads it back with other implementations: header and text with the standard
-// library's, the parts with go-message, text alone with Read.
+// library's, the parts with go-message.
 func checkRendered(t *testing.T, p *Parcel, from Address, recipient int) {
 	t.Helper()
 	b := p.Render(from, recipient)
