@@ -27,7 +27,7 @@ func TestPoll(t *testing.T) {
 		s, _ := guestLine(t, ctx, n, id)
 		defer s.Close()
 		f, err := n.frames.Make(link.Command{
-			Kind: link.KindSendRetrievePacket, Data: n.wrap(t, n.epoch(), sphinx.Hop{Delay: 1}, sphinx.Hop{ID: there, Delay: 1}),
+			Kind: link.KindSendRetrievePacket, Data: n.wrap(t, n.epoch(), sphinx.Hop{Delay: 1}, sphinx.Hop{ID: there, Recipient: new(sphinx.RecipientID)}),
 		})
 		if err != nil {
 			t.Fatal(err)
