@@ -146,7 +146,7 @@ func subjectLetters() []letter {
 	for i, s := range []string{
 		"Re: Lunch", "RE: Lunch", "AW: Lunch", "Aw: AW: AW: Lunch", "Antw: Lunch", "SV: Lunch", "VS: Lunch", "Réf: Lunch", "Réf. : Lunch", "Ref: Lunch", "Odp: Lunch", "YNT: Lunch", "ATB: Lunch", "回复: Lunch", "回复：Lunch", "答复: Lunch", "回覆: Lunch",
 		"Fwd: Lunch", "FW: Lunch", "WG: Lunch", "TR: Lunch", "VB: Lunch", "VL: Lunch", "RV: Lunch", "ENC: Lunch", "Doorst: Lunch", "PD: Lunch", "转发: Lunch", "轉寄: Lunch", "I: Lunch", "R: Lunch", "RIF: Lunch", "ΑΠ: Lunch", "ΠΡΘ: Lunch", "İlt: Lunch", "Továbbítás: Lunch", "Vá: Lunch", "BLS: Lunch", "TRS: Lunch", "SIN: Lunch", "הועבר: Lunch", "השב: Lunch", "رد: Lunch", "Res: Lunch", "Re : Lunch", "Tr : Lunch", "Ang: Lunch", "Bls: Lunch",
-		"Re[3]: Lunch", "Re(2): Lunch", "Re^2: Lunch", "RE: AW: WG: Re: Lunch", "[Fwd: Lunch]", "[Fwd: Re: Lunch]", "Lunch (fwd)", "Re:Lunch", "re: LUNCH", "Re:", "Fwd:", "Lunch - was: Dinner", "Reality: Lunch", "  Lunch  at \t noon ", "Lu\u200bnch", "\u202eLunch", "Lunch\u00ad", "Cafe\u0301", "“Lunch”", "Lunch\u00a0today", "", "\U0001f35d Lunch", "RE：Lunch",
+		"Re[3]: Lunch", "Re(2): Lunch", "Re^2: Lunch", "RE: AW: WG: Re: Lunch", "[Fwd: Lunch]", "[Fwd: Re: Lunch]", "Lunch (fwd)", "Re:Lunch", "re: LUNCH", "Re:", "Fwd:", "Lunch - was: Dinner", "Reality: Lunch", "  Lunch  at \t noon ", "Lu\u200bnch", "\u202eLunch", "Lunch\u00ad", "Cafe\u0301", "“Lunch”", "Lunch\u00a0today", "", "\U0001f35d Lunch", "RE：Lunch", "[fwd: [Fwd: Lunch] ]", "Re: [Fwd: Lunch", "[Fwd:]", "[Fwd: ]", "Antw.: [FWD: TR: Lunch]", "Enc. of today", "Resumé: Lunch",
 	} {
 		all = append(all, letter{fmt.Sprintf("plain-%d", i+1), "Subject: " + s + "\nX-Mailer: S3CRET\n\nAt noon.\n"})
 	}
