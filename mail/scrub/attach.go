@@ -181,6 +181,9 @@ func cleanText(f file) (*cleaned, error) {
 	if err != nil || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\f\r", r) }) {
 		return nil, unknown
 	}
+	if f.part.mediaType == "text/html" || f.part.mediaType == "application/xhtml+xml" {
+		return nil, refuse("%s", aPage) // which may begin with anything
+	}
 	if refusal := markup(text); refusal != "" {
 		return nil, refuse("%s", refusal)
 	}

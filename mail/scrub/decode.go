@@ -11,8 +11,10 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/encoding/unicode"
 
 	"codeberg.org/sourdine/sourdine/mail"
 )
@@ -78,6 +80,13 @@ func decodeCharset(charset string, b []byte) (string, error) {
 			return "", wrong
 		}
 		return string(b), nil
+	case "utf-16":
+		// Its byte order mark says the order (RFC 2781 section 4.3), which browsers do not ask here.
+		text, err := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder().Bytes(b)
+		if err != nil || bytes.ContainsRune(text, utf8.RuneError) {
+			return "", wrong
+		}
+		return string(text), nil
 	case "us-ascii", "ascii":
 		if bytes.ContainsFunc(b, func(r rune) bool { return r >= utf8.RuneSelf }) {
 			return "", wrong
@@ -91,7 +100,7 @@ func decodeCharset(charset string, b []byte) (string, error) {
 	if err != nil {
 		known, err = ianaindex.MIME.Encoding(charset)
 	}
-	if err != nil || known == nil || known == encoding.Replacement {
+	if err != nil || known == nil || known == encoding.Replacement || known == charmap.XUserDefined {
 		return "", refuse("The mail's character set is not known. Set the mail program to UTF-8.")
 	}
 	text, err := known.NewDecoder().Bytes(b)

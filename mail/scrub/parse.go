@@ -222,6 +222,12 @@ func tooManyParts() error {
 // messageID is the id that the writer's program gave the mail, without white space.
 func (p *part) messageID() string {
 	id := strings.Join(strings.Fields(p.header.Get("Message-Id")), "")
+	if id == "<>" {
+		return "" // or all mails that have it would be one
+	}
+	if end := strings.IndexByte(id, '>'); strings.HasPrefix(id, "<") && end > 0 {
+		id = id[:end+1] // without a comment behind it
+	}
 	return id[:min(len(id), maxID)]
 }
 

@@ -137,6 +137,7 @@ func (s *scrubber) header(root *part) error {
 	for _, field := range root.header.Values(Allow) {
 		for word := range strings.SplitSeq(field, ",") {
 			switch strings.ToLower(strings.TrimSpace(word)) {
+			case "": // a field of the composer that was left empty
 			case allowRecipients:
 				s.Disclose = true
 			case allowSignature:

@@ -19,7 +19,8 @@ const (
 	aProgram  = "It is a program, and cannot be sent. Say in the text where it can be had."
 	aCard     = "It is a contact card, which names people. Write what the recipient needs into the text."
 	anInvite  = "It is an invitation or a calendar entry, which names you and your time zone. Write the date into the text."
-	aKey      = "It is an OpenPGP key or signature, which names its owner. Leave it out; a key can be handed over once, another way."
+	aKey      = "It is a key, a certificate or a signature, which names its owner. Leave it out; a key can be handed over once, another way."
+	aWinmail  = "Outlook has packed the mail into a winmail.dat, which cannot be cleaned. Set Outlook to write plain text or HTML instead of Rich Text, and send it again."
 	anOpenPGP = "It is an encrypted file. Encrypt the whole mail instead: what is encrypted in part tells for whom."
 	aMail     = "It is a mail, saved as a file. Forward it as text instead."
 	aPage     = "It is a web page or a drawing in text form, which keeps with what it was made. Export it as PDF, or save it as plain text."
@@ -34,6 +35,7 @@ var signatures = []struct {
 	{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, strings.Replace(asPDF, "%s", "an old Office document", 1)},
 	{"{\\rtf", 0, strings.Replace(asPDF, "%s", "a Rich Text document", 1)},
 	{"%!PS", 0, strings.Replace(asPDF, "%s", "a PostScript document", 1)},
+	{"\x78\x9f\x3e\x22", 0, aWinmail},
 	{"\x1f\x8b", 0, anArchive}, {"7z\xbc\xaf\x27\x1c", 0, anArchive}, {"Rar!\x1a\x07", 0, anArchive}, {"\xfd7zXZ\x00", 0, anArchive},
 	{"BZh", 0, anArchive}, {"\x28\xb5\x2f\xfd", 0, anArchive}, {"ustar", 257, anArchive}, {"MSCF", 0, anArchive}, {"PK\x05\x06", 0, anArchive},
 	{"ID3", 0, aSound}, {"\xff\xfb", 0, aSound}, {"\xff\xf3", 0, aSound}, {"fLaC", 0, aSound}, {"OggS", 0, aSound}, {"\x1aE\xdf\xa3", 0, aSound},
@@ -98,12 +100,17 @@ func zipped(data []byte) string {
 // markup says why a text cannot be sent as one, for its form holds more than it shows.
 func markup(text string) string {
 	start := strings.ToLower(strings.TrimLeft(text[:min(len(text), 4096)], "\ufeff \t\r\n\f"))
+	if first, rest, _ := strings.Cut(start, "\n"); strings.HasPrefix(first, "from ") && strings.Contains(first, "@") {
+		if name, _, field := strings.Cut(rest, ":"); field && !strings.ContainsAny(name, " \t\n") {
+			return aMail // a mailbox
+		}
+	}
 	for _, m := range []struct{ begins, refusal string }{
 		{"begin:vcard", aCard}, {"begin:vcalendar", anInvite},
-		{"-----begin pgp message", anOpenPGP}, {"-----begin pgp", aKey},
+		{"-----begin pgp message", anOpenPGP}, {"-----begin ", aKey}, {"---- begin ssh2", aKey}, {"ssh-rsa aaaa", aKey}, {"ssh-ed25519 aaaa", aKey}, {"ecdsa-sha2-", aKey},
 		{"<!doctype", aPage}, {"<html", aPage}, {"<?xml", aPage}, {"<svg", aPage}, {"<head", aPage}, {"<!--", aPage},
 		{"{\\rtf", strings.Replace(asPDF, "%s", "a Rich Text document", 1)},
-		{"received: ", aMail}, {"return-path: ", aMail}, {"mime-version: ", aMail}, {"from: ", aMail}, {"delivered-to: ", aMail}, {"message-id: ", aMail},
+		{"received: ", aMail}, {"return-path: ", aMail}, {"mime-version: ", aMail}, {"from: ", aMail}, {"delivered-to: ", aMail}, {"message-id: ", aMail}, {"subject: ", aMail}, {"x-mozilla-status: ", aMail},
 	} {
 		if strings.HasPrefix(start, m.begins) {
 			return m.refusal

@@ -1,6 +1,7 @@
 package scrub
 
 import (
+	"bytes"
 	"strings"
 
 	"codeberg.org/sourdine/sourdine/mail/scrub/hypertext"
@@ -49,14 +50,14 @@ func (s *scrubber) walk(p *part, depth int) (content, error) {
 		s.note(inMail, publicKey)
 		return content{}, nil
 	case "text/calendar":
-		if !p.attached {
+		if !p.attached && depth > 0 { // alone it would leave an empty mail
 			s.note(inMail, invitation)
 			return content{}, nil
 		}
 	case "application/pkcs7-mime", "application/x-pkcs7-mime":
 		return content{}, refuse("The mail is signed or encrypted by S/MIME, whose certificates name you. Turn S/MIME off in the mail program for this mail; OpenPGP with hidden key ids is possible.")
 	case "application/ms-tnef", "application/vnd.ms-tnef":
-		return content{}, refuse("Outlook has packed the mail into a winmail.dat, which cannot be cleaned. Set Outlook to write plain text or HTML instead of Rich Text, and send it again.")
+		return content{}, refuse("%s", aWinmail)
 	case "application/pgp-encrypted":
 		return content{}, refuse("The mail has a part of an encrypted mail, and is none. Encrypt the whole mail, or nothing of it.")
 	}
@@ -134,7 +135,8 @@ func hasText(p *part, depth int) bool {
 		}
 		return false
 	}
-	return p.shown(depth + 1)
+	// An empty HTML beside a text is a program's, and not what was written.
+	return p.shown(depth+1) && len(bytes.TrimSpace(p.body)) > 0
 }
 
 // shown reports whether a part is a text that is shown. One among others that has a

@@ -46,7 +46,8 @@ var (
 	// silent elements hold nothing that is read.
 	silent = map[string]string{"script": Scripts, "style": "", "title": "", "xml": "", "template": "",
 		"textarea": Forms, "select": Forms, "button": "", "iframe": Frames, "noembed": "", "noframes": "",
-		"audio": Frames, "video": Frames, "canvas": Frames, "svg": Drawings, "datalist": Forms}
+		"audio": Frames, "video": Frames, "canvas": Frames, "svg": Drawings, "datalist": Forms,
+		"annotation": "", "annotation-xml": ""} // of a formula: its source, which is not shown
 )
 
 func set(words string) map[string]bool {
