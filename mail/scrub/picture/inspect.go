@@ -83,7 +83,12 @@ func sniff(data []byte) func([]byte) (*header, error) {
 // heif reports whether a file type box (ISO/IEC 14496-12 section 4.3) names a brand of still
 // pictures, as its own or as one it is compatible with.
 func heif(data []byte) bool {
-	box := data[8:min(len(data), int(min(binary.BigEndian.Uint32(data), 256)))]
+	// A size of less than its own header stands for a box without end, or is none.
+	end := int(min(binary.BigEndian.Uint32(data), 256))
+	if end < 8 {
+		end = 256
+	}
+	box := data[8:min(len(data), end)]
 	for i := 0; i+4 <= len(box); i += 4 {
 		switch string(box[i : i+4]) {
 		case "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "mif2", "avif", "avis", "miaf":
