@@ -9,11 +9,12 @@ import (
 	"mime"
 	"mime/quotedprintable"
 	netmail "net/mail"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/emersion/go-message"
+
+	"codeberg.org/sourdine/sourdine/internal/golden"
 )
 
 func TestRender(t *testing.T) {
@@ -310,7 +311,7 @@ func TestRenderGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := p.Render("post@exit.example", 0)
-			want := golden(t, "testdata/rendered/"+name+".eml", func() []byte { return got })
+			want := golden.File(t, "testdata/rendered/"+name+".eml", func() []byte { return got })
 			if !bytes.Equal(got, want) {
 				t.Errorf("rendered\n%s\nwant\n%s", got, want)
 			}
@@ -371,34 +372,4 @@ func TestBoundaries(t *testing.T) {
 		}
 		seen[b] = true
 	}
-}
-
-// TestGnuPGReads has GnuPG, where there is one, read the armour, which has no checksum.
-func TestGnuPGReads(t *testing.T) {
-	gpg, err := exec.LookPath("gpg")
-	if err != nil {
-		t.Skip("no gpg on this machine")
-	}
-	// A symmetric-key encrypted message of GnuPG 2.2: of packets, only their headers matter here.
-	home := t.TempDir()
-	run := func(in []byte, args ...string) []byte {
-		t.Helper()
-		cmd := exec.Command(gpg, append([]string{"--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "x"}, args...)...)
-		cmd.Stdin = bytes.NewReader(in)
-		var complaint bytes.Buffer
-		cmd.Stderr = &complaint
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("gpg %v: %v: %s", args, err, &complaint)
-		}
-		return out
-	}
-	p := &Parcel{Recipients: []Address{"b@example.net"}, Message: Message{Attachments: []Attachment{{OpenPGP, run([]byte("secret\n"), "-c")}}}}
-	checkRendered(t, p, "post@exit.example", 0)
-	_, armor, _ := bytes.Cut(p.Render("post@exit.example", 0), []byte("octet-stream\r\n\r\n"))
-	armor, _, _ = bytes.Cut(armor, []byte("\r\n\r\n--=_"))
-	if got := run(armor, "-d"); string(got) != "secret\n" {
-		t.Errorf("gpg decrypts %q", got)
-	}
-	_ = exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run()
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/cryptotest"
 	"unicode/utf16"
+
+	"codeberg.org/sourdine/sourdine/internal/golden"
 )
 
 // hexBytes are written as hexadecimal in JSON.
@@ -227,7 +229,7 @@ func escape(text []byte) []byte {
 
 // TestVectors checks both directions against testdata/vectors.json.
 func TestVectors(t *testing.T) {
-	b := golden(t, "testdata/vectors.json", func() []byte { return makeVectors(t) })
+	b := golden.File(t, "testdata/vectors.json", func() []byte { return makeVectors(t) })
 	var v vectors
 	decoder := json.NewDecoder(bytes.NewReader(b))
 	decoder.DisallowUnknownFields()

@@ -17,6 +17,8 @@ import (
 	"os"
 	"strings"
 	"unicode/utf16"
+
+	"codeberg.org/sourdine/sourdine/internal/testpdf"
 )
 
 // Tables of the corpus: what is attached.
@@ -134,22 +136,9 @@ func zipFile(pairs ...string) []byte {
 	return b.Bytes()
 }
 
-// document is a PDF of the objects from number 1 on, with more in its trailer.
+// document is a PDF of the objects from number 1 on, with a mark in its first lines.
 func document(trailer string, objects ...string) []byte {
-	var b bytes.Buffer
-	b.WriteString("%PDF-1.6\n%S3CRET\n")
-	var offsets []int
-	for i, o := range objects {
-		offsets = append(offsets, b.Len())
-		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", i+1, o)
-	}
-	at := b.Len()
-	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(objects)+1)
-	for _, o := range offsets {
-		fmt.Fprintf(&b, "%010d 00000 n \n", o)
-	}
-	fmt.Fprintf(&b, "trailer\n<< /Size %d /Root 1 0 R %s >>\nstartxref\n%d\n%%%%EOF\n", len(objects)+1, trailer, at)
-	return b.Bytes()
+	return testpdf.Document("%PDF-1.6\n%S3CRET\n", trailer, objects...)
 }
 
 // page is a PDF of one page: entries of the catalog, of the page, its content, and more

@@ -21,6 +21,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"codeberg.org/sourdine/sourdine/internal/golden"
 	"codeberg.org/sourdine/sourdine/mail"
 )
 
@@ -89,7 +90,7 @@ func corpus(t *testing.T, f func(t *testing.T, p place, written []byte, want str
 // TestCorpus scrubs all of the corpus, compares what comes out with what is expected,
 // and looks for the marks in it.
 func TestCorpus(t *testing.T) {
-	if *update {
+	if *golden.Update {
 		writeCorpus(t)
 	}
 	made := map[place]bool{}
@@ -425,6 +426,6 @@ func writeCorpus(t *testing.T) {
 				txtar.File{Name: l.name + ".eml", Data: []byte(l.mail)},
 				txtar.File{Name: l.name + ".want", Data: []byte(outcome(t, r, err))})
 		}
-		golden(t, "testdata/corpus/"+g.name+".txtar", func() []byte { return txtar.Format(archive) })
+		golden.File(t, "testdata/corpus/"+g.name+".txtar", func() []byte { return txtar.Format(archive) })
 	}
 }

@@ -3,7 +3,6 @@ package scrub
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,28 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"codeberg.org/sourdine/sourdine/internal/golden"
 	"codeberg.org/sourdine/sourdine/mail"
 )
-
-// update makes the tests write their golden files anew:
-//
-//	go test ./mail/scrub -update
-var update = flag.Bool("update", false, "write testdata anew")
-
-// golden returns the content of a file, which -update writes first.
-func golden(t *testing.T, file string, content func() []byte) []byte {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, content(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // TestClients reads the same mail as five programs submit it. What the exit
 // hands over is the same bytes for all.
@@ -41,7 +21,7 @@ func TestClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := golden(t, "testdata/clients/rendered.eml", func() []byte { return renderClient(t, "testdata/clients/curl.eml") })
+	want := golden.File(t, "testdata/clients/rendered.eml", func() []byte { return renderClient(t, "testdata/clients/curl.eml") })
 	clients := 0
 	for _, file := range files {
 		if filepath.Base(file) == "rendered.eml" {

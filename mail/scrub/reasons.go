@@ -64,8 +64,8 @@ func reason(part, what string) string {
 
 // Why things do not leave that have no reason of their own.
 const (
-	whyText = "it tells your program, your device, your country or who else wrote"
-	whyFile = "it tells who made the file, with what, when or where"
+	whyText = "it can tell your program, your device, your country or who else wrote"
+	whyFile = "it can tell who made the file, with what, when or where"
 )
 
 // Why fields of the header do not leave.

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"codeberg.org/sourdine/sourdine/internal/golden"
 )
 
 // TestRefusalsAreDocumented finds every refusal in the source, holds it to what a mail
@@ -43,7 +45,7 @@ nothing of what you wrote is in them. A reason about a file begins with "Attachm
 			b.WriteString("- " + strings.ReplaceAll(r, "<", "&lt;") + "\n")
 		}
 	}
-	if got := golden(t, file, func() []byte { return []byte(b.String()) }); string(got) != b.String() {
+	if got := golden.File(t, file, func() []byte { return []byte(b.String()) }); string(got) != b.String() {
 		t.Error("docs/refusals.md does not list the refusals as they are: go test ./mail/scrub -update")
 	}
 }

@@ -127,10 +127,8 @@ func (s *scrubber) header(root *part) error {
 	if s.Message.Subject, err = readSubject(root.header.Get("Subject")); err != nil {
 		return err
 	}
-	if s.Message.Subject != root.header.Get("Subject") {
-		if before := strings.Join(strings.Fields(root.header.Get("Subject")), " "); !strings.Contains(before, "=?") && before != s.Message.Subject {
-			s.note(inHeader, subjectForm)
-		}
+	if before := strings.Join(strings.Fields(root.header.Get("Subject")), " "); !strings.Contains(before, "=?") && before != s.Message.Subject {
+		s.note(inHeader, subjectForm)
 	}
 	s.MessageID = root.messageID()
 	s.References = root.references()

@@ -2,7 +2,10 @@ package scrub
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
+
+	"codeberg.org/sourdine/sourdine/mail/scrub/picture"
 )
 
 // kind is what a file is by its content.
@@ -13,7 +16,6 @@ type kind struct {
 
 // What to do about files that cannot be cleaned.
 const (
-	asPDF     = "It is %s, which keeps who wrote it, when, and what was changed. Export it as PDF (Save as, or Print), and attach that."
 	anArchive = "It is an archive, whose files keep names, owners and dates. Unpack it, and attach the files themselves."
 	aSound    = "It is a sound or a film, which keeps with what and when it was recorded and cannot be cleaned. Describe it in the text, or send a picture of it."
 	aProgram  = "It is a program, and cannot be sent. Say in the text where it can be had."
@@ -26,31 +28,26 @@ const (
 	aPage     = "It is a web page or a drawing in text form, which keeps with what it was made. Export it as PDF, or save it as plain text."
 )
 
+// asPDF says what to do about a document.
+func asPDF(what string) string {
+	return fmt.Sprintf("It is %s, which keeps who wrote it, when, and what was changed. Export it as PDF (Save as, or Print), and attach that.", what)
+}
+
 // signatures are how files begin that are neither pictures nor texts.
 var signatures = []struct {
 	begins  string
 	at      int
 	refusal string
 }{
-	{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, strings.Replace(asPDF, "%s", "an old Office document", 1)},
-	{"{\\rtf", 0, strings.Replace(asPDF, "%s", "a Rich Text document", 1)},
-	{"%!PS", 0, strings.Replace(asPDF, "%s", "a PostScript document", 1)},
+	{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, asPDF("an old Office document")},
+	{"{\\rtf", 0, asPDF("a Rich Text document")},
+	{"%!PS", 0, asPDF("a PostScript document")},
 	{"\x78\x9f\x3e\x22", 0, aWinmail},
 	{"\x1f\x8b", 0, anArchive}, {"7z\xbc\xaf\x27\x1c", 0, anArchive}, {"Rar!\x1a\x07", 0, anArchive}, {"\xfd7zXZ\x00", 0, anArchive},
 	{"BZh", 0, anArchive}, {"\x28\xb5\x2f\xfd", 0, anArchive}, {"ustar", 257, anArchive}, {"MSCF", 0, anArchive}, {"PK\x05\x06", 0, anArchive},
 	{"ID3", 0, aSound}, {"\xff\xfb", 0, aSound}, {"\xff\xf3", 0, aSound}, {"fLaC", 0, aSound}, {"OggS", 0, aSound}, {"\x1aE\xdf\xa3", 0, aSound},
 	{"WAVE", 8, aSound}, {"AVI ", 8, aSound}, {"#!AMR", 0, aSound}, {"FLV\x01", 0, aSound}, {"MThd", 0, aSound},
 	{"\x7fELF", 0, aProgram}, {"MZ", 0, aProgram}, {"\xcf\xfa\xed\xfe", 0, aProgram}, {"\xca\xfe\xba\xbe", 0, aProgram}, {"#!", 0, aProgram},
-}
-
-// pictures are how pictures begin; package picture refuses those that it cannot clean.
-var pictures = []struct {
-	begins string
-	at     int
-}{
-	{"\xff\xd8\xff", 0}, {"\x89PNG\r\n\x1a\n", 0}, {"GIF87a", 0}, {"GIF89a", 0}, {"WEBP", 8}, {"II*\x00", 0}, {"MM\x00*", 0}, {"BM", 0},
-	{"ftypheic", 4}, {"ftypheix", 4}, {"ftypheim", 4}, {"ftypheis", 4}, {"ftyphevc", 4}, {"ftypmif1", 4}, {"ftypmsf1", 4}, {"ftypavif", 4}, {"ftypavis", 4},
-	{"\xff\x0a", 0}, {"\x00\x00\x00\x0cJXL ", 0}, {"\x00\x00\x00\x0cjP  ", 0},
 }
 
 // pdfWithin is in how many bytes from its beginning a PDF says so (ISO 32000-1 annex
@@ -61,10 +58,8 @@ func sniff(data []byte) kind {
 	begins := func(magic string, at int) bool {
 		return len(data) >= at+len(magic) && string(data[at:at+len(magic)]) == magic
 	}
-	for _, p := range pictures {
-		if begins(p.begins, p.at) && (p.begins != "BM" || len(data) > 14 && bytes.Equal(data[6:10], make([]byte, 4))) {
-			return kind{picture: true}
-		}
+	if picture.Is(data) {
+		return kind{picture: true}
 	}
 	if bytes.Contains(data[:min(len(data), pdfWithin)], []byte("%PDF-")) {
 		return kind{pdf: true}
@@ -91,7 +86,7 @@ func zipped(data []byte) string {
 		{"Index/Document.iwa", "a Pages, Numbers or Keynote document"},
 	} {
 		if bytes.Contains(data, []byte(d.within)) {
-			return strings.Replace(asPDF, "%s", d.name, 1)
+			return asPDF(d.name)
 		}
 	}
 	return anArchive
@@ -109,7 +104,7 @@ func markup(text string) string {
 		{"begin:vcard", aCard}, {"begin:vcalendar", anInvite},
 		{"-----begin pgp message", anOpenPGP}, {"-----begin ", aKey}, {"---- begin ssh2", aKey}, {"ssh-rsa aaaa", aKey}, {"ssh-ed25519 aaaa", aKey}, {"ecdsa-sha2-", aKey},
 		{"<!doctype", aPage}, {"<html", aPage}, {"<?xml", aPage}, {"<svg", aPage}, {"<head", aPage}, {"<!--", aPage},
-		{"{\\rtf", strings.Replace(asPDF, "%s", "a Rich Text document", 1)},
+		{"{\\rtf", asPDF("a Rich Text document")},
 		{"received: ", aMail}, {"return-path: ", aMail}, {"mime-version: ", aMail}, {"from: ", aMail}, {"delivered-to: ", aMail}, {"message-id: ", aMail}, {"subject: ", aMail}, {"x-mozilla-status: ", aMail},
 	} {
 		if strings.HasPrefix(start, m.begins) {

@@ -11,25 +11,13 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf16"
+
+	"codeberg.org/sourdine/sourdine/internal/testpdf"
 )
 
-// document writes a PDF of the objects from number 1 on, the first being the catalog,
-// with a cross-reference table. Trailer is added to the trailer's dictionary.
+// document is a PDF of the objects from number 1 on, with a mark in its first lines.
 func document(trailer string, objects ...string) []byte {
-	var b bytes.Buffer
-	b.WriteString("%PDF-1.4\n%MARKED comment\n")
-	var offsets []int
-	for i, o := range objects {
-		offsets = append(offsets, b.Len())
-		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", i+1, o)
-	}
-	at := b.Len()
-	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(objects)+1)
-	for _, o := range offsets {
-		fmt.Fprintf(&b, "%010d 00000 n \n", o)
-	}
-	fmt.Fprintf(&b, "trailer\n<< /Size %d /Root 1 0 R %s >>\nstartxref\n%d\n%%%%EOF\n", len(objects)+1, trailer, at)
-	return b.Bytes()
+	return testpdf.Document("%PDF-1.4\n%MARKED comment\n", trailer, objects...)
 }
 
 // data is a stream object.

@@ -129,9 +129,6 @@ func estimate(t *testing.T, data []byte, tables [][]float64) int {
 // TestFirstQuantisationIsGone lets the estimator name the camera's quality: it must be right
 // for most pictures that were only decoded and encoded again, and no better than chance for ours.
 func TestFirstQuantisationIsGone(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes several seconds")
-	}
 	var tables [][]float64
 	for _, q := range candidates {
 		tables = append(tables, luma(t, asJPEG(t, photo(16, 16, 0, 0), q)))

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"flag"
 	"hash/crc32"
 	"image"
 	"image/color"
@@ -26,10 +25,9 @@ import (
 
 	xdraw "golang.org/x/image/draw"
 
+	"codeberg.org/sourdine/sourdine/internal/golden"
 	"codeberg.org/sourdine/sourdine/mail"
 )
-
-var update = flag.Bool("update", false, "write testdata/golden.json")
 
 func TestLadder(t *testing.T) {
 	var limits []int
@@ -679,6 +677,8 @@ func TestRefusals(t *testing.T) {
 		{"HTML with a drawing", []byte("<html><svg></svg></html>"), refuseUnknown},
 		{"HEIC", []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"), refuseHEIC},
 		{"HEIC, another major brand", []byte("\x00\x00\x00\x18ftypabcd\x00\x00\x00\x00mif1heic"), refuseHEIC},
+		{"HEIC without an end", []byte("\x00\x00\x00\x00ftypheic\x00\x00\x00\x00mif1heic"), refuseHEIC},
+		{"HEIC of no size", []byte("\x00\x00\x00\x07ftypheic\x00\x00\x00\x00mif1heic"), refuseHEIC},
 		{"AVIF", []byte("\x00\x00\x00\x1cftypavif\x00\x00\x00\x00avifmif1miaf"), refuseHEIC},
 		{"film", []byte("\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"), refuseUnknown},
 		{"TIFF", []byte("II*\x00\x08\x00\x00\x00"), refuseTIFF},
@@ -800,7 +800,7 @@ func TestGolden(t *testing.T) {
 			add(filepath.Base(name), data)
 		}
 	}
-	if *update {
+	if *golden.Update {
 		b, err := json.MarshalIndent(got, "", "\t")
 		if err != nil {
 			t.Fatal(err)
@@ -835,6 +835,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(data)
 	}
+	f.Add([]byte("\x00\x00\x00\x18ftypabcd\x00\x00\x00\x00mif1heic"))
 	f.Add(asPNG(f, pattern()))
 	f.Add(asJPEG(f, pattern(), 30))
 	f.Add(withSegments(asJPEG(f, pattern(), 30), segment(0xe1, "Exif\x00\x00"+string(exif(binary.LittleEndian, 6, "x")))))
