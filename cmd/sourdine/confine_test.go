@@ -198,8 +198,8 @@ func TestPostOfficeRunsConfined(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.Close()
-	life.Close() // its node is gone
+	defer conn.Close() // not before life: requests that end while the node lives are an error
+	life.Close()       // its node is gone
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("it ends with %v", err)
 	}
