@@ -10,7 +10,8 @@
 //	mixer.go      the delay, and the replay tag on disk, before it may leave
 //	outgoing.go   a connection to each neighbour
 //
-// and where it ends here, to entry.go or exit.go. keys.go has the mix keys with
+// and where it ends here, to entry.go or exit.go, whose handler plugin.go speaks with.
+// keys.go has the mix keys with
 // their replay tags, view.go who is next to this node, publish.go the node's life
 // with the authorities, router.go the address at which a home's router lets others in;
 // loops.go sends packets to the node itself, and says where they are lost. replay and
@@ -19,15 +20,17 @@
 // What its operator has of it:
 //
 //	config.go   what the configuration says, and budget.go what it may use
-//	check.go    what a node needs, and clock.go whether its clock is right
+//	check.go    what a node needs, and clock.go whether its clock is right, which
+//	            clock_wall.go reads, or clock_testclock.go in tests of whole networks
 //	status.go   how it fares, and metrics.go the same for Prometheus
 //	life.go     a changed configuration, the supervisor, the end
 //	leave.go    how it leaves the network
 //
 // What always holds: a packet leaves only after its replay tag is on disk, be it to a
 // neighbour, to a gateway or as an exit's answer; a packet that is damaged, replayed,
-// late or forged is dropped and counted, and nothing else happens; what waits in the node stays within its budget, and what is shed
-// then is drawn at random; no log line and no error names a peer's address.
+// late or forged is dropped and counted, and nothing else happens; what waits in the
+// node stays within its budget, and what is shed then is drawn at random; no log line
+// and no error names a peer's address.
 //
 // The node speaks Katzenpost's protocols: its links and packets, its descriptors
 // and consensus, its clients. So nodes of ours and stock ones can stand in one

@@ -87,8 +87,8 @@ func (e *entry) take(p *packet, u *sphinx.Unwrapped) bool {
 func (e *entry) keep(p *packet) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	b := p.box
-	if e.boxes[b.id] != b { // forgotten meanwhile
+	b := e.boxes[p.box.id]
+	if b == nil { // forgotten meanwhile
 		e.n.counts.unroutable.Add(1)
 		drop(p)
 		return

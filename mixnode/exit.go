@@ -298,15 +298,8 @@ func (e *exit) nextRequest() *cborplugin.Request {
 // remember keeps a request for when it is answered.
 func (e *exit) remember(r *request) {
 	r.given = e.n.now()
-	for ; e.oldest < e.next; e.oldest++ {
-		old := e.given[e.oldest]
-		if old != nil && r.given.Sub(old.given) < answerable {
-			break
-		}
-		if old != nil {
-			delete(e.given, e.oldest)
-			e.n.counts.stale.Add(1)
-		}
+	if len(e.given) >= requestsGiven {
+		e.forgetStale(r.given)
 	}
 	e.given[e.next] = r
 	e.next++
@@ -319,6 +312,20 @@ func (e *exit) remember(r *request) {
 		if n--; n < 0 {
 			delete(e.given, id)
 			return
+		}
+	}
+}
+
+// forgetStale makes room where requests have waited for too long for their answers.
+func (e *exit) forgetStale(now time.Time) {
+	for ; e.oldest < e.next; e.oldest++ {
+		old := e.given[e.oldest]
+		if old != nil && now.Sub(old.given) < answerable {
+			return
+		}
+		if old != nil {
+			delete(e.given, e.oldest)
+			e.n.counts.stale.Add(1)
 		}
 	}
 }

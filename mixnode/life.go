@@ -44,7 +44,9 @@ func (n *node) hold(b Budget) {
 	room := int(b.Memory()) - tags
 	if least := leastPackets * each; room < least {
 		room = least
-		n.say("memory", fmt.Sprintf("what this node has to know of the packets of the last hours takes %d MB, and its memory_mb is %d, so hardly any packet can wait: give it %d more", tags>>20, b.Memory()>>20, (tags+least)>>20), nil)
+		// In steps, so that what grows is not said anew each time.
+		enough := ((2*tags+least)>>20/16 + 1) * 16
+		n.say("memory", fmt.Sprintf("memory_mb hardly leaves room for packets beside what this node has to know of those of the last hours: set it to %d at least", enough), nil)
 	} else {
 		n.said("memory")
 	}
@@ -144,7 +146,7 @@ func (n *node) tellSupervisor(ctx context.Context) error {
 	for {
 		// A part that holds its lock for ever holds this up, too. Every user of the machine
 		// may read the status, at every change: so it holds no count.
-		says := "STATUS=not in the consensus: `sourdine node status` says what for it waits"
+		says := "STATUS=not in the consensus: `sourdine node status` says what it waits for"
 		if n.report().Listed {
 			says = "STATUS=in the consensus"
 		}

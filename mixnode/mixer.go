@@ -247,7 +247,7 @@ func (m *mixer) move() time.Duration {
 // tag is on disk.
 func (m *mixer) pass(p *packet) {
 	if p.key != nil && p.key.tags.Durable() < p.ticket {
-		if p.key.tags.Err() != nil { // it never will be
+		if p.key.tags.Err() != nil && p.key.tags.Durable() < p.ticket { // it never will be; it may have become so just before the error
 			m.release(p)
 			m.counts.unsynced.Add(1)
 			drop(p)

@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// longest is how long a socket's path may be, in bytes (unix(7): 108 with the zero
-// behind it; BSD and macOS have 104).
+// longest is how long a socket's path may be, in bytes: a few less than unix(7) allows,
+// 108 with the zero behind it.
 const longest = 103
 
 // CheckPath refuses a path that no socket can have.
@@ -35,20 +35,16 @@ func CheckPath(path string) error {
 // ListenUnix binds a socket for this process's user alone, over one that an earlier
 // run left: the caller knows that nobody else runs there.
 func ListenUnix(path string) (*net.UnixListener, error) {
-	if err := CheckPath(path); err != nil {
-		return nil, err
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	socket, err := BindUnix(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
+	defer socket.Close()
+	l, err := ListenBound(socket)
+	if err != nil {
 		return nil, err
 	}
+	l.SetUnlinkOnClose(true) // as of a listener that net has made
 	return l, nil
 }
 

@@ -203,6 +203,8 @@ func TestRepliesKeepTheirSlots(t *testing.T) {
 			defer cancel()
 			late := trial.NodeStatus(t, ctx, n, testnet.Exit).Dropped.Overdue
 			bunching := hold(t, ctx, n.Process(testnet.Exit), phase.held, phase.let)
+			defer bunching.Wait()
+			defer cancel()
 			from, answered := len(line.Chunks()), trial.Status(t, n).Answered
 			if err := n.Wait(ctx, "slots", func() (bool, error) {
 				return len(tap.Bursts(line.Chunks()[from:], false, 5*time.Millisecond)) > slots*9/8, nil
