@@ -23,7 +23,7 @@ func TestConfigCheck(t *testing.T) {
 		"a name":             {func(c *Config) { c.Personas[0].Name = "Ann Bell" }, ""},
 		"a name like mail":   {func(c *Config) { c.Personas[0].Name = "ann@bell.example" }, "an @"},
 		"a long name":        {func(c *Config) { c.Personas[0].Name = strings.Repeat("n", 65) }, "too long"},
-		"an odd name":        {func(c *Config) { c.Personas[0].Name = "Ann\u00a0 Bell" }, `write "Ann Bell"`},
+		"an odd name":        {func(c *Config) { c.Personas[0].Name = "Ann\u00a0 Bell" }, "with single spaces"},
 		"two nameless":       {func(c *Config) { c.Personas = []Persona{{"a", ""}, {"b", ""}} }, ""},
 		"the same login":     {func(c *Config) { c.Personas = []Persona{{"a", "x"}, {"a", "y"}} }, "the login a"},
 		"the same name":      {func(c *Config) { c.Personas = []Persona{{"a", "x"}, {"b", "x"}} }, "the same name"},

@@ -146,7 +146,7 @@ func Run(ctx context.Context, c *Config, n *directory.Network, log *slog.Logger)
 
 // room is what a parcel of this network has for a letter's message.
 func (g *Gateway) room(l *submission.Letter) int {
-	p := mail.Parcel{From: l.Persona.Name, References: make([][mail.MessageIDLength]byte, mail.MaxReferences), Recipients: l.Recipients}
+	p := mail.Parcel{From: l.Persona.Name, Recipients: l.Recipients}
 	return p.Room(g.size)
 }
 

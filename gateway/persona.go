@@ -41,7 +41,7 @@ func (p *Persona) Check() error {
 		return fmt.Errorf("the name of the persona %s: %w", p.Login, err)
 	}
 	if name != p.Name {
-		return fmt.Errorf("the name of the persona %s has spaces or characters in it that do not leave as they are: write %q", p.Login, name)
+		return fmt.Errorf("the name of the persona %s has spaces or characters in it that do not leave as they are: write it with single spaces and letters that can be seen", p.Login)
 	}
 	return nil
 }

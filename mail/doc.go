@@ -5,7 +5,7 @@
 //
 // A mail goes through the package in this order:
 //
-//	r, err := scrub.Scrub(data, options)   // gateway: package scrub makes a Message, or refuses
+//	r, err := scrub.Scrub(written, options)// gateway: package scrub makes a Message, or refuses
 //	s, err := SealParcel(p, key, n)        // gateway: pad to a bucket, seal to the exit's key of the day
 //	b, err := s.Request(i, n).Marshal(n)   // gateway: the i-th packet's payload, n bytes
 //	r, err := ParseRequest(b)              // exit

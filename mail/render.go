@@ -117,16 +117,16 @@ func (a *Attachment) write(b *bytes.Buffer, n int) {
 	fmt.Fprintf(b, "Content-Type: %s\r\n", a.Type.Media())
 	fmt.Fprintf(b, "Content-Disposition: attachment; filename=%q\r\n", name)
 	b.WriteString("Content-Transfer-Encoding: base64\r\n\r\n")
-	writeBase64(b, a.Data, maxEncoded)
+	writeBase64(b, a.Data, maxEncoded, "\r\n")
 }
 
 // writeBase64 writes data in lines of width characters, the last of which is shorter or
-// as long. Each ends with CRLF.
-func writeBase64(b *bytes.Buffer, data []byte, width int) {
+// as long. Each ends with end.
+func writeBase64(b *bytes.Buffer, data []byte, width int, end string) {
 	for len(data) > 0 {
 		line := data[:min(len(data), width/4*3)]
 		b.Write(base64.StdEncoding.AppendEncode(b.AvailableBuffer(), line))
-		b.WriteString("\r\n")
+		b.WriteString(end)
 		data = data[len(line):]
 	}
 }
@@ -136,15 +136,24 @@ func writeBase64(b *bytes.Buffer, data []byte, width int) {
 const armorWidth = 64
 
 // writeEncrypted writes the fields and the content of a multipart/encrypted (RFC
-// 3156 section 4). The armour has no header and no checksum, which RFC 9580 section
-// 6.1 makes optional: it says nothing of the program that encrypted.
+// 3156 section 4).
 func writeEncrypted(b *bytes.Buffer, boundary string, packets []byte) {
 	fmt.Fprintf(b, "Content-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\";\r\n boundary=%q\r\n", boundary)
 	fmt.Fprintf(b, "\r\n--%s\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n", boundary)
 	fmt.Fprintf(b, "\r\n--%s\r\nContent-Type: application/octet-stream\r\n\r\n", boundary)
-	b.WriteString("-----BEGIN PGP MESSAGE-----\r\n\r\n")
-	writeBase64(b, packets, armorWidth)
-	fmt.Fprintf(b, "-----END PGP MESSAGE-----\r\n\r\n--%s--\r\n", boundary)
+	b.WriteString(strings.ReplaceAll(Armor(packets), "\n", "\r\n"))
+	fmt.Fprintf(b, "\r\n--%s--\r\n", boundary)
+}
+
+// Armor writes the packets of an OpenPGP message as text (RFC 9580 section 6.2), with LF at
+// the end of each line. It has no header and no checksum, which RFC 9580 section 6.1 makes
+// optional: it says nothing of the program that encrypted.
+func Armor(packets []byte) string {
+	var b bytes.Buffer
+	b.WriteString("-----BEGIN PGP MESSAGE-----\n\n")
+	writeBase64(&b, packets, armorWidth, "\n")
+	b.WriteString("-----END PGP MESSAGE-----\n")
+	return b.String()
 }
 
 // maxLine is the line length in characters that RFC 5322 section 2.1.1

@@ -65,8 +65,11 @@ func MaxMail(n int) int {
 }
 
 // Room is how many bytes the message may take, by [Message.Size], for the parcel to be
-// sealed for requests of n bytes.
-func (p *Parcel) Room(n int) int { return MaxMail(n) - (p.Size() - p.Message.Size()) }
+// sealed for requests of n bytes, whatever earlier mails it refers to.
+func (p *Parcel) Room(n int) int {
+	besides := p.Size() - p.Message.Size() + MessageIDLength*(MaxReferences-len(p.References))
+	return MaxMail(n) - besides
+}
 
 // SealParcel pads p with zeros to the smallest bucket of fragments for requests
 // of n bytes, and seals it to the exit's key with HPKE (RFC 9180, base mode:

@@ -33,6 +33,8 @@ FILE is a mail as a mail program saves it (.eml); "-" reads standard input. With
 --out, the mail is written as its recipient gets it; its Message-ID is zeros and its
 date today's, for both are drawn when a mail is sent.
 
+It is measured for one recipient; each more takes some bytes of the room for attachments.
+
 The exit status is 1 if the mail would be refused; the reason is what a mail program
 would show.`,
 		Args: cobra.ExactArgs(1),

@@ -64,7 +64,7 @@ func FuzzSession(f *testing.F) {
 			if len(l.Recipients) == 0 || len(l.Recipients) > mail.MaxRecipients {
 				t.Errorf("accepted with %d recipients", len(l.Recipients))
 			}
-			if len(l.References) > scrub.MaxReferences || l.Persona != testPersonas[0] {
+			if len(l.References) > scrub.MaxNamed || l.Persona != testPersonas[0] {
 				t.Errorf("accepted from %+v, naming %d mails", l.Persona, len(l.References))
 			}
 			for _, r := range l.Recipients {

@@ -31,7 +31,7 @@ func (s *scrubber) attach(files []file) error {
 	if len(files) > mail.MaxAttachments {
 		return refuse("The mail has %d attachments, and can have %d. Send it in several mails.", len(files), mail.MaxAttachments)
 	}
-	if err := countPixels(files); err != nil {
+	if err := countWork(files); err != nil {
 		return err
 	}
 	var all []*cleaned
@@ -42,7 +42,9 @@ func (s *scrubber) attach(files []file) error {
 		}
 		all = append(all, c)
 	}
+	made := -1 // the step that the attachments are made at
 	fits := func(step int) (bool, error) {
+		made = step
 		err := s.make(all, step)
 		return err == nil && s.Message.Size() <= s.room, err
 	}
@@ -67,8 +69,10 @@ func (s *scrubber) attach(files []file) error {
 				low = (low+high)/2 + 1
 			}
 		}
-		if _, err := fits(high); err != nil {
-			return err
+		if made != high {
+			if err := s.make(all, high); err != nil {
+				return err
+			}
 		}
 	}
 	for i, c := range all {
@@ -80,21 +84,30 @@ func (s *scrubber) attach(files []file) error {
 	return nil
 }
 
-// maxPixels is how many pixels all pictures of a mail may have together, those in PDFs
-// not counted, which package pdf bounds.
-const maxPixels = 250e6
+// How much of what takes long a mail may have: pixels of all its pictures together, and
+// PDFs, each of which package pdf bounds.
+const (
+	maxPixels = 250e6
+	maxPDFs   = 5
+)
 
-// countPixels holds the pictures to maxPixels, by their headers.
-func countPixels(files []file) error {
-	total := 0
+// countWork holds the files to these bounds, by what they begin with.
+func countWork(files []file) error {
+	total, documents := 0, 0
 	for _, f := range files {
+		if sniff(f.data).pdf {
+			documents++
+		}
 		// What cannot be read package picture refuses.
 		if c, _, err := image.DecodeConfig(bytes.NewReader(f.data)); err == nil {
 			total += c.Width * c.Height
 		}
 	}
 	if total > maxPixels {
-		return refuse("The mail's pictures have %d million pixels together, and can have %d. Send them in several mails, or make them smaller.", total/1e6, int(maxPixels/1e6))
+		return refuseSize("The mail's pictures have %d million pixels together, and can have %d. Send them in several mails, or make them smaller.", total/1e6, int(maxPixels/1e6))
+	}
+	if documents > maxPDFs {
+		return refuseSize("The mail has %d PDFs, and can have %d. Send them in several mails.", documents, maxPDFs)
 	}
 	return nil
 }
@@ -126,6 +139,9 @@ func (s *scrubber) excess(all []*cleaned) error {
 		if len(a.Data) > largest {
 			largest, name = len(a.Data), fmt.Sprintf("attachment %d (%s)", i+1, all[i].kind)
 		}
+	}
+	if name == "the text" {
+		return textTooLong(largest, s.room)
 	}
 	return refuseSize("The mail is %d kB too large, even with its pictures made small: it takes %d kB of %d. The largest part is %s with %d kB: leave it out, or send it in a mail of its own.",
 		kB(over), kB(s.Message.Size()), s.room/1000, name, kB(largest))
@@ -189,7 +205,7 @@ func cleanText(f file) (*cleaned, error) {
 	}
 	a := mail.Attachment{Type: mail.Text, Data: []byte(mail.CleanText(text))}
 	kind := "a text"
-	if f.part.mediaType == "text/csv" || strings.HasSuffix(strings.ToLower(f.part.params["name"]), ".csv") {
+	if f.part.table {
 		a.Type, kind = mail.CSV, "a table"
 	}
 	if len(a.Data) == 0 {

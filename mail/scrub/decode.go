@@ -20,8 +20,9 @@ import (
 )
 
 // readSubject decodes the encoded-words (RFC 2047) of a subject and puts it into its
-// canonical form.
-func readSubject(field string) (string, error) {
+// canonical form. changed says that this is another than what was written, spaces
+// apart.
+func readSubject(field string) (subject string, changed bool, err error) {
 	decoder := mime.WordDecoder{CharsetReader: func(charset string, input io.Reader) (io.Reader, error) {
 		b, err := io.ReadAll(input)
 		if err != nil {
@@ -30,14 +31,14 @@ func readSubject(field string) (string, error) {
 		text, err := decodeCharset(charset, b)
 		return strings.NewReader(text), err
 	}}
-	subject, err := decoder.DecodeHeader(field)
-	if err != nil || !utf8.ValidString(subject) {
-		return "", refuse("The subject cannot be decoded. Set the mail program to UTF-8.")
+	written, err := decoder.DecodeHeader(field)
+	if err != nil || !utf8.ValidString(written) {
+		return "", false, refuse("The subject cannot be decoded. Set the mail program to UTF-8.")
 	}
-	if subject = mail.CleanSubject(subject); len(subject) > mail.MaxSubject {
-		return "", refuse("The subject is too long: at most %d bytes can be sent. Shorten it.", mail.MaxSubject)
+	if subject = mail.CleanSubject(written); len(subject) > mail.MaxSubject {
+		return "", false, refuse("The subject is too long: at most %d bytes can be sent. Shorten it.", mail.MaxSubject)
 	}
-	return subject, nil
+	return subject, strings.Join(strings.Fields(written), " ") != subject, nil
 }
 
 // decodeTransfer undoes a content-transfer-encoding (RFC 2045 section 6).

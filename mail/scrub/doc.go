@@ -1,7 +1,7 @@
 // Package scrub takes the mail of any mail program and makes a new one that says
 // nothing of its writer but what they wrote.
 //
-//	result, err := scrub.Scrub(r, scrub.Options{Room: room})
+//	result, err := scrub.Scrub(written, scrub.Options{Room: room})
 //	result.Message  // what may leave: subject, text, attachments
 //	result.Removed  // what was removed or changed, and why, for the writer
 //

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
+
+	"codeberg.org/sourdine/sourdine/mail"
 )
 
 // The lines that begin and end what is armoured (RFC 9580 sections 6.2 and 7).
@@ -49,26 +51,12 @@ func openPGPText(text string) (armoured string, ok bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	return armour(packets), true, nil
+	return mail.Armor(packets), true, nil
 }
 
-// armour writes an encrypted message as text, without headers and without the checksum,
-// which RFC 9580 section 6.1 makes optional.
-func armour(packets []byte) string {
-	var b strings.Builder
-	b.WriteString(messageBegin + "\n\n")
-	encoded := base64.StdEncoding.EncodeToString(packets)
-	for len(encoded) > 0 {
-		line := encoded[:min(len(encoded), 64)]
-		b.WriteString(line + "\n")
-		encoded = encoded[len(line):]
-	}
-	return b.String() + messageEnd + "\n"
-}
-
-// dearmour reads an armoured message: nil if it is damaged, and the first of its
+// dearmor reads an armoured message: nil if it is damaged, and the first of its
 // headers if it has any.
-func dearmour(text string) (packets []byte, header string) {
+func dearmor(text string) (packets []byte, header string) {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\r\n", "\n")
 	inner, begins := strings.CutPrefix(text, messageBegin)
 	inner, ends := strings.CutSuffix(inner, messageEnd)
@@ -76,12 +64,9 @@ func dearmour(text string) (packets []byte, header string) {
 	if !begins || !ends || first != "" {
 		return nil, ""
 	}
-	for line := range strings.Lines(rest) {
-		name, _, isHeader := strings.Cut(line, ":")
-		if isHeader {
-			return nil, name
-		}
-		break
+	line, _, _ := strings.Cut(rest, "\n")
+	if name, _, isHeader := strings.Cut(line, ":"); isHeader {
+		return nil, name
 	}
 	if at := strings.LastIndex(rest, "\n="); at >= 0 && len(strings.TrimSpace(rest[at+1:])) == 5 { // the checksum
 		rest = rest[:at]
@@ -118,7 +103,7 @@ func (s *scrubber) walkEncrypted(p *part, parts []*part, depth int) (content, er
 func openPGP(data []byte) ([]byte, error) {
 	malformed := refuse("The encrypted text is damaged. Encrypt it again.")
 	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("-----BEGIN")) {
-		packets, header := dearmour(string(data))
+		packets, header := dearmor(string(data))
 		if header != "" {
 			return nil, refuse("The encrypted text has a line \"%s:\" that tells with which program it was made. Turn it off: with GnuPG by no-emit-version and no-comments in gpg.conf.", plain(strings.ToLower(header)))
 		}

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/emersion/go-message/textproto"
@@ -15,9 +16,9 @@ import (
 // MaxLine is how long a line may be before decoding, in bytes without its end.
 const MaxLine = 64 << 10
 
-// MaxReferences is how many of the ids that a mail's header names are looked at. Threads
+// MaxNamed is how many of the ids that a mail's header names are looked at. Threads
 // are longer, but of those only the last matter.
-const MaxReferences = 50
+const MaxNamed = 50
 
 // Bounds on a mail as it is written, far above what mail programs write.
 const (
@@ -35,8 +36,10 @@ type part struct {
 	body      []byte // not decoded
 	mediaType string // lower case
 	params    map[string]string
-	attached  bool // its writer attached it, and it is not to be shown with the text
-	named     bool // it has a file's name
+	inner     func() ([]*part, error) // what children found
+	attached  bool                    // its writer attached it, and it is not to be shown with the text
+	named     bool                    // it has a file's name
+	table     bool                    // it is said to be comma-separated values
 }
 
 // parse reads a mail or the mail within a part.
@@ -123,11 +126,14 @@ func newPart(head, body []byte) (*part, error) {
 		// What cannot be read is not taken for text.
 		disposition, params, err := mime.ParseMediaType(field)
 		p.attached = disposition != "inline" || err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter)
-		p.named = params["filename"] != ""
+		p.named, p.table = params["filename"] != "", isTable(params["filename"])
 	}
 	p.named = p.named || p.params["name"] != ""
+	p.table = p.table || p.mediaType == "text/csv" || isTable(p.params["name"])
 	return p, nil
 }
+
+func isTable(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".csv") }
 
 // parseHeader checks and parses a header.
 func parseHeader(head []byte) (*textproto.Header, error) {
@@ -160,6 +166,13 @@ func parseHeader(head []byte) (*textproto.Header, error) {
 // children are the parts of a multipart (RFC 2046 section 5.1). What stands before the
 // first and behind the last is for programs that know no MIME.
 func (p *part) children() ([]*part, error) {
+	if p.inner == nil {
+		p.inner = sync.OnceValues(p.readChildren)
+	}
+	return p.inner()
+}
+
+func (p *part) readChildren() ([]*part, error) {
 	boundary := p.params["boundary"]
 	if boundary == "" || len(boundary) > maxBoundary {
 		return nil, refuse("The mail does not say where its parts begin. Send it again from another mail program.")
@@ -233,7 +246,7 @@ func (p *part) messageID() string {
 
 // references are the ids of earlier mails that the header names, each once: those of
 // References (RFC 5322 section 3.6.4), the oldest first, then those of In-Reply-To. Of
-// more than MaxReferences they are the last.
+// more than MaxNamed they are the last.
 func (p *part) references() []string {
 	var ids []string
 	for _, name := range []string{"References", "In-Reply-To"} {
@@ -252,7 +265,7 @@ func (p *part) references() []string {
 			if i := slices.Index(ids, id); i >= 0 {
 				ids = slices.Delete(ids, i, i+1)
 			}
-			if ids = append(ids, id); len(ids) > MaxReferences {
+			if ids = append(ids, id); len(ids) > MaxNamed {
 				ids = ids[1:]
 			}
 		}

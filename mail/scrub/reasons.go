@@ -46,7 +46,10 @@ var reasons = map[string]string{
 	hypertext.WebPictures: "fetching them tells who reads the mail, and when",
 	hypertext.Pixels:      "fetching them tells who reads the mail, and when",
 	hypertext.Tracking:    "they name who was sent the link",
-	encryptedUnseen:       "your mail program may have put its name, your clock and file names inside",
+	hypertext.StruckOut:   "plain text has none, and the words stay: take them out if they should not be read",
+	"the transparency of a picture, which now lies on white": "what lies under it can hold what you believe gone",
+	"the full size of a picture":                             "it tells cameras and screens apart, and scaling hides how a camera compresses",
+	encryptedUnseen:                                          "your mail program may have put its name, your clock and file names inside",
 }
 
 // reason is why something of a part is removed, changed or left.
@@ -84,7 +87,7 @@ const (
 // fields are why well-known fields do not leave, by their names or the beginnings of these.
 var fields = []struct{ name, why string }{
 	{"from", whyPerson}, {"sender", whyPerson}, {"reply-to", whyPerson}, {"organization", whyPerson}, {"organisation", whyPerson}, {"face", whyPerson},
-	{"x-face", whyPerson}, {"autocrypt", whyPerson}, {"openpgp", whyPerson}, {"jabber-id", whyPerson}, {"x-pgp", whyPerson}, {"resent-", whyPerson},
+	{"x-face", whyPerson}, {"autocrypt", whyPerson}, {"openpgp", whyPerson}, {"jabber-id", whyPerson}, {"x-pgp-", whyPerson}, {"resent-", whyPerson},
 	{"to", whyOthers}, {"cc", whyOthers}, {"bcc", whyOthers}, {"apparently-to", whyOthers},
 	{"date", whyTime}, {"expires", whyTime},
 	{"message-id", whyID}, {"content-id", whyID},

@@ -96,9 +96,10 @@ func Scrub(written []byte, o Options) (*Result, error) {
 // scrubber is the work on one mail.
 type scrubber struct {
 	Result
-	room  int
-	keep  prose.Keep
-	parts int // seen so far
+	room   int
+	keep   prose.Keep
+	parts  int // walked so far
+	looked int // parts looked at for text
 }
 
 // note records what was removed of a part, once.
@@ -123,11 +124,12 @@ func (s *scrubber) warn(part string, warnings ...string) {
 
 // header takes the fields of the mail's own header that say something for the new one.
 func (s *scrubber) header(root *part) error {
-	var err error
-	if s.Message.Subject, err = readSubject(root.header.Get("Subject")); err != nil {
+	subject, changed, err := readSubject(root.header.Get("Subject"))
+	if err != nil {
 		return err
 	}
-	if before := strings.Join(strings.Fields(root.header.Get("Subject")), " "); !strings.Contains(before, "=?") && before != s.Message.Subject {
+	s.Message.Subject = subject
+	if changed {
 		s.note(inHeader, subjectForm)
 	}
 	s.MessageID = root.messageID()
@@ -166,7 +168,7 @@ func (s *scrubber) text(found content) error {
 	}
 	// Cleaning makes a text shorter, but not to a quarter.
 	if length > 4*max(s.room, 0)+mail.MaxSubject {
-		return refuseSize("The mail's text is too long: it has %d kB, and a mail can have %d. Shorten it, or attach a part of it to a mail of its own.", kB(length), s.room/1000)
+		return textTooLong(length, s.room)
 	}
 	var texts []string
 	for _, t := range found.texts {
@@ -191,7 +193,7 @@ func (s *scrubber) text(found content) error {
 		s.warn(inText, warnings...)
 	}
 	if written > 0 || s.Message.Body != "" {
-		s.Parts = append([]Part{{"text", written, len(s.Message.Body)}}, s.Parts...)
+		s.Parts = []Part{{"text", written, len(s.Message.Body)}}
 	}
 	return nil
 }
@@ -216,6 +218,10 @@ func refuseSize(format string, args ...any) *mail.Refusal {
 	r := refuse(format, args...)
 	r.TooLarge = true
 	return r
+}
+
+func textTooLong(length, room int) error {
+	return refuseSize("The mail's text is too long: it has %d kB, and a mail can have %d. Shorten it, or send it in several mails.", kB(length), room/1000)
 }
 
 func tooLarge() error {

@@ -46,7 +46,7 @@ var signatures = []struct {
 	{"\x1f\x8b", 0, anArchive}, {"7z\xbc\xaf\x27\x1c", 0, anArchive}, {"Rar!\x1a\x07", 0, anArchive}, {"\xfd7zXZ\x00", 0, anArchive},
 	{"BZh", 0, anArchive}, {"\x28\xb5\x2f\xfd", 0, anArchive}, {"ustar", 257, anArchive}, {"MSCF", 0, anArchive}, {"PK\x05\x06", 0, anArchive},
 	{"ID3", 0, aSound}, {"\xff\xfb", 0, aSound}, {"\xff\xf3", 0, aSound}, {"fLaC", 0, aSound}, {"OggS", 0, aSound}, {"\x1aE\xdf\xa3", 0, aSound},
-	{"WAVE", 8, aSound}, {"AVI ", 8, aSound}, {"#!AMR", 0, aSound}, {"FLV\x01", 0, aSound}, {"MThd", 0, aSound},
+	{"RIFF", 0, aSound}, {"#!AMR", 0, aSound}, {"FLV\x01", 0, aSound}, {"MThd", 0, aSound},
 	{"\x7fELF", 0, aProgram}, {"MZ", 0, aProgram}, {"\xcf\xfa\xed\xfe", 0, aProgram}, {"\xca\xfe\xba\xbe", 0, aProgram}, {"#!", 0, aProgram},
 }
 

@@ -87,7 +87,7 @@ func (s *scrubber) walkMultipart(p *part, sub string, depth int) (content, error
 	}
 	switch sub {
 	case "alternative":
-		parts = parts[richest(parts):]
+		parts = parts[s.richest(parts):]
 		parts = parts[:1]
 	case "signed": // RFC 1847 section 2.1: what is signed comes first
 		s.note(inMail, signature)
@@ -112,24 +112,28 @@ func (s *scrubber) walkMultipart(p *part, sub string, depth int) (content, error
 
 // richest picks of alternatives the last that has text, for the last is the nearest to
 // what was written (RFC 2046 section 5.1.4); programs write the same thing in each.
-func richest(parts []*part) int {
+func (s *scrubber) richest(parts []*part) int {
 	for i := len(parts) - 1; i > 0; i-- {
-		if hasText(parts[i], 0) {
+		if s.hasText(parts[i], 0) {
 			return i
 		}
 	}
 	return 0
 }
 
-// hasText reports whether there is a text to show in a part.
-func hasText(p *part, depth int) bool {
+// hasText reports whether there is a text to show in a part. Where there are too many
+// parts to look at, it leaves them for walk to refuse.
+func (s *scrubber) hasText(p *part, depth int) bool {
+	if s.looked++; s.looked > maxParts*maxDepth {
+		return true
+	}
 	if strings.HasPrefix(p.mediaType, "multipart/") && depth < maxDepth {
 		parts, err := p.children()
 		if err != nil {
 			return true // for walk to refuse
 		}
 		for _, child := range parts {
-			if hasText(child, depth+1) {
+			if s.hasText(child, depth+1) {
 				return true
 			}
 		}
@@ -144,10 +148,6 @@ func hasText(p *part, depth int) bool {
 func (p *part) shown(depth int) bool {
 	return !p.attached && (depth == 0 || !p.named) && (p.mediaType == "text/plain" || p.mediaType == "text/html")
 }
-
-// forwarded introduces a mail within the mail, as package prose does where a mail
-// program has made text of it.
-const forwarded = "Forwarded message:"
 
 // walkMessage reads a mail within the mail (RFC 2046 section 5.2), and makes text of it.
 func (s *scrubber) walkMessage(p *part, sub string, depth int) (content, error) {
@@ -170,7 +170,7 @@ func (s *scrubber) walkMessage(p *part, sub string, depth int) (content, error) 
 		return content{}, refuse("A forwarded mail is encrypted. Decrypt it, and forward what it says.")
 	}
 	s.note(inMail, forwardedHeader)
-	found.texts = append([]text{{text: forwarded + "\n"}}, found.texts...)
+	found.texts = append([]text{{text: prose.Forwarded + "\n"}}, found.texts...)
 	return found, nil
 }
 

@@ -243,9 +243,7 @@ func (r *renderer) link(n *node, s state) {
 	r.element(&node{tag: "span", look: n.look, attr: n.attr, children: n.children}, s)
 	r.copied = outer
 	shown := strings.Join(strings.Fields(words.String()), " ")
-	if outer != nil {
-		outer.WriteString(words.String())
-	}
+	r.copy(words.String())
 	target, ok := r.target(n.attr["href"])
 	switch {
 	case !ok || shown == "" && r.lines == lines:

@@ -62,8 +62,17 @@ func (w *writer) preformatted(s string) {
 
 func (w *writer) write(s string) {
 	w.line = append(w.line, s...)
+	w.copy(s)
+}
+
+// maxCopied is how many bytes of a link's words are compared with its address, which is
+// shorter: links within links would copy a whole mail again and again.
+const maxCopied = 2 * maxAttribute
+
+// copy notes what is written within a link.
+func (w *writer) copy(s string) {
 	if w.copied != nil {
-		w.copied.WriteString(s)
+		w.copied.WriteString(s[:min(len(s), max(0, maxCopied-w.copied.Len()))])
 	}
 }
 
@@ -74,9 +83,7 @@ func (w *writer) end() {
 		content = "-- " // a signature follows (RFC 3676 section 4.3)
 	}
 	w.line, w.space = w.line[:0], false
-	if w.copied != nil {
-		w.copied.WriteByte(' ')
-	}
+	w.copy(" ")
 	if content == "" {
 		w.blanks++
 		return

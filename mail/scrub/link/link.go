@@ -13,19 +13,23 @@ import (
 	"unicode/utf8"
 )
 
+// maxWrappings is how many wrappings and rounds of parameters an address can have. Each
+// costs time in proportion to its length.
+const maxWrappings = 20
+
 // Clean returns a web address without wrapping and tracking parameters, and
 // whether it had any. What is no http or https address it returns unchanged.
 // Clean changes nothing in its own result.
 func Clean(address string) (clean string, tracked bool) {
 	clean = address
-	for {
-		// Each step makes the address shorter, so that the loop ends.
+	for range maxWrappings {
 		next := dropParameters(unwrap(clean))
 		if len(next) >= len(clean) {
 			return clean, clean != address
 		}
 		clean = next
 	}
+	return address, false // nobody's program does this
 }
 
 // split cuts an address behind its host, without regard to a user name and a

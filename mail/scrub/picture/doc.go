@@ -43,9 +43,9 @@
 // Colors are taken for sRGB; a profile that says otherwise is dropped, with a notice. What
 // the pixels show stays: faces, places, watermarks, the proportions of the sides, and
 // of a sensor's own noise what scaling and quantising leave. Who guesses a picture's former
-// size can scale it back and name the table of a strong first compression: tried with
-// qualities of 50 to 78 on pictures of half a megapixel, that was right every time. Ordinary
-// estimators, which look at the grid they are given, find nothing.
+// size can scale it back and name the table of a strong first compression, most often of
+// small pictures (docs/scrubbing.md has figures). Ordinary estimators, which look at the
+// grid they are given, find nothing.
 //
 // All arithmetic is on integers, so that every architecture writes the same bytes. Another
 // version of Go may write others; a PNG cleaned with the older one is then scaled once more.

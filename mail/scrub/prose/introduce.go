@@ -165,7 +165,7 @@ func fields(lines []line, start int) (kinds, end int) {
 		}
 	}
 	// An address list goes on in lines with addresses; a field in indented ones.
-	for end > start && end < len(lines) && !lines[end].blank() && lines[end].depth == lines[start].depth {
+	for end > start && end < start+2*maxFields && end < len(lines) && !lines[end].blank() && lines[end].depth == lines[start].depth {
 		text := lines[end].text
 		if text[0] != ' ' && text[0] != '\t' && !(last&(from|to|other) != 0 && hasAddress(text) && strings.ContainsAny(text, "<;")) {
 			break
@@ -192,8 +192,8 @@ func field(text string) int {
 // title recognises the lines that mail programs put over a quoted or a forwarded
 // mail, and returns the marker for it.
 func title(text string) (marker string, ok bool) {
-	if text == theyWrote || text == forwarded {
-		return text, text == forwarded
+	if text == theyWrote || text == Forwarded {
+		return text, text == Forwarded
 	}
 	core := strings.Trim(text, "-_=*~# \t\u3000·—–")
 	if core == "" || len(core) > 120 {
@@ -207,14 +207,14 @@ func title(text string) (marker string, ok bool) {
 	case !decorated && !colon:
 		return "", false
 	case forwardTitles[lower]:
-		return forwarded, true
+		return Forwarded, true
 	case decorated && replyTitles[lower]:
 		return theyWrote, true
 	}
 	// mutt and others name the sender: "Forwarded message from Anna <anna@example.org>".
 	for _, prefix := range forwardPrefixes {
 		if decorated && strings.HasPrefix(lower, prefix) {
-			return forwarded, true
+			return Forwarded, true
 		}
 	}
 	return "", false

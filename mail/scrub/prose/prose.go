@@ -57,10 +57,11 @@ var notices = []string{Invisible, Tracking, Attribution, Header, Signature, Devi
 // QuotedAddresses is what [Clean] can warn of.
 const QuotedAddresses = "the quoted text holds mail addresses"
 
-// The lines that introduce what somebody else wrote.
+// Forwarded is the line over what somebody else wrote and the writer forwards, and
+// theyWrote that over what they quote.
 const (
+	Forwarded = "Forwarded message:"
 	theyWrote = "They wrote:"
-	forwarded = "Forwarded message:"
 )
 
 // A line is one line without its quote marks.
@@ -73,7 +74,7 @@ type line struct {
 func (l line) blank() bool { return l.text == "" }
 
 // marker reports whether the line introduces what somebody else wrote.
-func (l line) marker() bool { return l.text == theyWrote || l.text == forwarded }
+func (l line) marker() bool { return l.text == theyWrote || l.text == Forwarded }
 
 // separator stands for "-- ", whose space the canonical form does not keep,
 // until signatures are removed. The character is for private use.

@@ -158,13 +158,13 @@ func TestHeader(t *testing.T) {
 		{"差出人: Anna\n送信日時: 2026年3月3日 10:12\n宛先: Bob\n件名: お茶\n\nHello\n", theyWrote},
 		{"发件人： Anna\n发送时间： 2026年3月3日 10:12\n收件人： Bob\n主题： 茶\n\nHello\n", theyWrote},
 		{"보낸 사람: Anna\n보낸 날짜: 2026년 3월 3일\n받는 사람: Bob\n제목: 차\n\nHello\n", theyWrote},
-		{"---------- Forwarded message ---------\nFrom: Anna <anna@example.org>\nDate: Tue, 3 Mar 2026 at 10:12\nSubject: Tea\nTo: <bob@example.net>\n\n\nHello\n", forwarded},
-		{"---------- Forwarded message ---------\nVon: Anna <anna@example.org>\nDate: Di., 3. März 2026 um 10:12 Uhr\nSubject: Tee\nTo: <bob@example.net>\n\n\nHello\n", forwarded},
-		{"-------- Forwarded Message --------\nSubject: \tTea\nDate: \tTue, 3 Mar 2026 10:12:00 +0100\nFrom: \tAnna <anna@example.org>\nTo: \tBob <bob@example.net>\n\n\n\nHello\n", forwarded},
-		{"-------- Weitergeleitete Nachricht --------\nBetreff: \tTee\nDatum: \tTue, 3 Mar 2026 10:12:00 +0100\nVon: \tAnna <anna@example.org>\nAn: \tBob <bob@example.net>\n\nHello\n", forwarded},
-		{"-------- Message transféré --------\nSujet : \tThé\nDate : \tTue, 3 Mar 2026 10:12:00 +0100\nDe : \tAnna <anna@example.org>\nPour : \tBob <bob@example.net>\n\nHello\n", forwarded},
-		{"----- Forwarded message from Anna <anna@example.org> -----\n\nDate: Tue, 3 Mar 2026 10:12:00 +0100\nFrom: Anna <anna@example.org>\nTo: Bob <bob@example.net>\nSubject: Tea\n\nHello\n\n----- End forwarded message -----\n", forwarded},
-		{"----------  Forwarded Message  ----------\n\nSubject: Tea\nDate: Tuesday, 3 March 2026, 10:12:33 CET\nFrom: Anna <anna@example.org>\nTo: Bob <bob@example.net>\n\nHello\n", forwarded},
+		{"---------- Forwarded message ---------\nFrom: Anna <anna@example.org>\nDate: Tue, 3 Mar 2026 at 10:12\nSubject: Tea\nTo: <bob@example.net>\n\n\nHello\n", Forwarded},
+		{"---------- Forwarded message ---------\nVon: Anna <anna@example.org>\nDate: Di., 3. März 2026 um 10:12 Uhr\nSubject: Tee\nTo: <bob@example.net>\n\n\nHello\n", Forwarded},
+		{"-------- Forwarded Message --------\nSubject: \tTea\nDate: \tTue, 3 Mar 2026 10:12:00 +0100\nFrom: \tAnna <anna@example.org>\nTo: \tBob <bob@example.net>\n\n\n\nHello\n", Forwarded},
+		{"-------- Weitergeleitete Nachricht --------\nBetreff: \tTee\nDatum: \tTue, 3 Mar 2026 10:12:00 +0100\nVon: \tAnna <anna@example.org>\nAn: \tBob <bob@example.net>\n\nHello\n", Forwarded},
+		{"-------- Message transféré --------\nSujet : \tThé\nDate : \tTue, 3 Mar 2026 10:12:00 +0100\nDe : \tAnna <anna@example.org>\nPour : \tBob <bob@example.net>\n\nHello\n", Forwarded},
+		{"----- Forwarded message from Anna <anna@example.org> -----\n\nDate: Tue, 3 Mar 2026 10:12:00 +0100\nFrom: Anna <anna@example.org>\nTo: Bob <bob@example.net>\nSubject: Tea\n\nHello\n\n----- End forwarded message -----\n", Forwarded},
+		{"----------  Forwarded Message  ----------\n\nSubject: Tea\nDate: Tuesday, 3 March 2026, 10:12:33 CET\nFrom: Anna <anna@example.org>\nTo: Bob <bob@example.net>\n\nHello\n", Forwarded},
 	} {
 		clean, removed, _ := Clean("I agree.\n\n"+c.in, Keep{})
 		if want := "I agree.\n\n" + c.want + "\n\nHello\n"; clean != want {
