@@ -37,7 +37,8 @@
 // million tags take at most 62.6 MB, even if they trickle in during all three hours in which the
 // network accepts a key. In memory 16 of the bits choose one of 65,536 small tables and the other 32
 // are stored, in about 6 bytes. Each table grows by itself, and at ten million has about 150
-// tags, so that no packet waits for many to move. An empty store takes 2 MB.
+// tags, so that no packet waits for many to move. The first 8,192 lie in a map, so that a store
+// which is hardly used takes no more than it needs.
 //
 // There is no Bloom filter in front, because this set is one already: it keeps a few bits of each
 // tag, and errs on the same side. A filter says "surely fresh" without a look at the set, which pays

@@ -6,12 +6,20 @@ import "unsafe"
 // one need not be stored, which leaves 32.
 const segments = 1 << 16
 
+// few is how many fingerprints lie in a map before there are segments, which take two megabytes
+// even if they are empty: a node keeps the tags of three epochs, and hardly uses them on many days.
+const few = segments / 8
+
+// fewBytes is what such a fingerprint takes at most, in bytes.
+const fewBytes = 38
+
 // table is a set of fingerprints. Each segment is a table with open addressing and linear probing
 // that is at most four fifths full: there a fresh tag meets 13 slots on average, on one or two cache
 // lines (Knuth, The Art of Computer Programming, volume 3, section 6.4, theorem K). When a segment
 // is full it alone grows, by a quarter, so the memory in use is near what is needed at all times.
 // The garbage collector sees one pointer a segment and none inside.
 type table struct {
+	few      map[uint64]struct{} // until there are segments
 	segments []segment
 	first    int    // the slots of a segment when its first fingerprint comes
 	slots    int    // of all segments
@@ -26,11 +34,35 @@ type segment struct {
 // newTable makes an empty set that has room for so many fingerprints, when they come, at 70 % full:
 // then few segments have to grow.
 func newTable(expected int64) *table {
-	return &table{segments: make([]segment, segments), first: int(expected / segments * 10 / 7)}
+	return &table{few: map[uint64]struct{}{}, first: int(expected / segments * 10 / 7)}
 }
 
 // add puts a fingerprint in and reports whether it was not there yet.
 func (t *table) add(fp uint64) bool {
+	if t.few != nil {
+		t.work++
+		before := len(t.few)
+		t.few[fp] = struct{}{}
+		fresh := len(t.few) > before
+		if len(t.few) == few {
+			t.spread()
+		}
+		return fresh
+	}
+	return t.insert(fp)
+}
+
+// spread moves the few fingerprints into segments.
+func (t *table) spread() {
+	t.segments = make([]segment, segments)
+	for fp := range t.few {
+		t.insert(fp)
+	}
+	t.few = nil
+}
+
+// insert is add when there are segments.
+func (t *table) insert(fp uint64) bool {
 	s := &t.segments[fp>>32]
 	if 5*(s.used+1) > 4*len(s.slots) {
 		t.grow(s)
@@ -63,7 +95,7 @@ func (t *table) put(slots []uint32, rest uint32) bool {
 
 // memory is how many bytes the set takes.
 func (t *table) memory() int {
-	return segments*int(unsafe.Sizeof(segment{})) + t.slots*int(unsafe.Sizeof(uint32(0)))
+	return len(t.few)*fewBytes + len(t.segments)*int(unsafe.Sizeof(segment{})) + t.slots*int(unsafe.Sizeof(uint32(0)))
 }
 
 func (t *table) grow(s *segment) {

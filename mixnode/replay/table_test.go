@@ -34,6 +34,24 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// A set that is hardly used takes little memory, and no more than it says.
+func TestFewTakeLittle(t *testing.T) {
+	before := heap()
+	table := newTable(0)
+	for n := range uint64(few - 1) {
+		table.add(n << 20)
+		if n%1000 != 0 {
+			continue
+		}
+		if used, says := heap()-before, float64(table.memory()); used > says+10_000 {
+			t.Errorf("%d tags say that they take %.0f bytes, and take %.0f", n+1, says, used)
+		}
+	}
+	if says := table.memory(); says > 320_000 {
+		t.Errorf("%d tags take %d bytes", few-1, says)
+	}
+}
+
 // Work is counted and not timed: the slots looked at for a fresh tag, those of a growing segment
 // included, however many tags there are.
 func TestCostStaysFlat(t *testing.T) {
