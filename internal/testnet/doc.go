@@ -2,7 +2,7 @@
 // mixes, an entry, an exit, a gateway and a receiving mail server (package
 // sink), each a process of its own of the one program, on loopback, in a
 // directory of its own. `sourdine demo` shows it and whole-program tests use it (users,
-// nodes, authorities and mixed, by theme, over trial):
+// wire, nodes, faults, authorities and mixed, by theme, over trial):
 //
 //	n, err := testnet.Start(ctx, testnet.Options{Binary: path})
 //	defer n.Close()

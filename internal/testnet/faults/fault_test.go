@@ -1,4 +1,4 @@
-package nodes_test
+package faults_test
 
 import (
 	"context"
@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/ports"
@@ -181,7 +179,7 @@ func TestFaults(t *testing.T) {
 
 	t.Run("full disk at the exit", func(t *testing.T) {
 		office := n.Process(testnet.Exit).Children()[0]
-		old := limitFiles(t, office, 1)
+		old := trial.LimitFiles(t, office, 1)
 		fragments := func() uint64 { st := trial.Status(t, n); return st.PacketsSent - st.CoverSent }
 		before := fragments()
 		trial.Submit(t, n, "you@far.example", "no room", "x\n")
@@ -192,7 +190,7 @@ func TestFaults(t *testing.T) {
 		if copies := trial.Arrivals(t, n)["no room"]; copies != 0 {
 			t.Errorf("%d copies arrived of what the exit could not store", copies)
 		}
-		limitFiles(t, office, old)
+		trial.LimitFiles(t, office, old)
 		trial.Arrival(t, ctx, n, "no room")
 	})
 
@@ -312,17 +310,6 @@ func flip(t *testing.T, path string) {
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// limitFiles lets a process's files grow no further than so many bytes, as a full disk
-// does, and returns how far they might before.
-func limitFiles(t *testing.T, pid int, size uint64) (before uint64) {
-	t.Helper()
-	var old unix.Rlimit
-	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: size, Max: unix.RLIM_INFINITY}, &old); err != nil {
-		t.Fatal(err)
-	}
-	return old.Cur
 }
 
 // A mix of the next layer stands still. What goes to it waits, and the mix before it

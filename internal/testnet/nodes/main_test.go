@@ -1,5 +1,5 @@
-// Package nodes_test is what befalls the nodes of a whole network: faults, attacks, too
-// many packets, sealed keys.
+// Package nodes_test is what the nodes of a whole network promise: delays, no replay, a
+// budget, loops that come home, keys and secrets kept.
 package nodes_test
 
 import (

@@ -181,7 +181,7 @@ func fullDisk(t *testing.T, ctx context.Context, n *testnet.Network) {
 	mix := n.Process("mix2")
 	mix.LetEnd()
 	// Its tags outgrow this in seconds, and what it logs about them does not.
-	limitFiles(t, mix.Pid(), uint64(len(mix.Log()))+2000)
+	trial.LimitFiles(t, mix.Pid(), uint64(len(mix.Log()))+2000)
 	select {
 	case <-mix.Ended():
 	case <-ctx.Done():

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/mixnode"
 )
@@ -50,6 +52,17 @@ func NodeStatus(t *testing.T, ctx context.Context, n *testnet.Network, name stri
 		t.Fatal(err)
 	}
 	return st
+}
+
+// LimitFiles lets a process's files grow no further than so many bytes, as a full disk
+// does, and returns how far they might before.
+func LimitFiles(t *testing.T, pid int, size uint64) (before uint64) {
+	t.Helper()
+	var old unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: size, Max: unix.RLIM_INFINITY}, &old); err != nil {
+		t.Fatal(err)
+	}
+	return old.Cur
 }
 
 // LoopEvery is how often a node sends a packet to itself, where a test is about that.

@@ -35,13 +35,13 @@ var Program string
 // on a busy machine.
 const Patience = 90 * time.Second
 
-// networksAtOnce is how many networks run beside each other. They wait more than
-// they compute, unless the race detector slows them.
+// networksAtOnce is how many networks run beside each other. Each keeps about half a
+// processor busy, and with more of them votes come late; the race detector slows them.
 func networksAtOnce() string {
 	if Race {
 		return "1"
 	}
-	return strconv.Itoa(2 * runtime.GOMAXPROCS(0))
+	return strconv.Itoa(runtime.GOMAXPROCS(0))
 }
 
 // Main runs a package's tests, and ends the process.

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"codeberg.org/sourdine/sourdine/gateway"
 	"codeberg.org/sourdine/sourdine/internal/testnet"
 	"codeberg.org/sourdine/sourdine/internal/testnet/sink"
@@ -218,18 +216,12 @@ func fullDisk(t *testing.T, ctx context.Context, n *testnet.Network) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var old unix.Rlimit
-	full := unix.Rlimit{Cur: uint64(info.Size()), Max: unix.RLIM_INFINITY}
-	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &full, &old); err != nil {
-		t.Fatal(err)
-	}
+	before := trial.LimitFiles(t, pid, uint64(info.Size()))
 	err = n.Submit("me@home.example", []string{"you@far.example"}, trial.Write("no room", trial.LargeText(900_000)))
 	if answer, ok := errors.AsType[*textproto.Error](err); !ok || answer.Code != 452 || !strings.Contains(answer.Msg, "full") {
 		t.Errorf("answer %v, want 452 that says the disk is full", err)
 	}
-	if err := unix.Prlimit(pid, unix.RLIMIT_FSIZE, &old, nil); err != nil {
-		t.Fatal(err)
-	}
+	trial.LimitFiles(t, pid, before)
 	trial.Submit(t, n, "you@far.example", "room again", "x\n")
 	trial.Arrival(t, ctx, n, "room again")
 }

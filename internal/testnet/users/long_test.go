@@ -5,11 +5,6 @@ package users_test
 // How much the tests of whole networks do when there is time.
 const (
 	killRounds = 20
-	wireSlots  = 1010 // 1,000 are judged, and one of them may be late
-
-	// wireJudgesJitter says whether slots must keep their times, which a busy
-	// machine cannot promise.
-	wireJudgesJitter = true
 
 	// killsAwaitFates says whether the gateway's last question about each mail is
 	// waited for.

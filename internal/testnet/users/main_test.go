@@ -1,6 +1,5 @@
 // Package users_test is what people do with a gateway of a whole network: they write,
-// submit with their mail programs, suspend their machine, are watched on the wire,
-// and lose processes; and what the demo shows them.
+// submit with their mail programs and lose processes; and what the demo shows them.
 package users_test
 
 import (

@@ -5,11 +5,6 @@ package users_test
 // How much the tests of whole networks do in a few minutes.
 const (
 	killRounds = 3
-	wireSlots  = 100
-
-	// wireJudgesJitter says whether slots must keep their times, which a busy
-	// machine cannot promise.
-	wireJudgesJitter = false
 
 	// killsAwaitFates says whether the gateway's last question about each mail is
 	// waited for.

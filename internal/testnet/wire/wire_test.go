@@ -1,4 +1,4 @@
-package users_test
+package wire_test
 
 import (
 	"context"
