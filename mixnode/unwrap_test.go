@@ -59,6 +59,13 @@ func (n *node) openKeys(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.openSealedKeys(t, sealer)
+}
+
+// openSealedKeys opens the node's keys, which are sealed so.
+func (n *node) openSealedKeys(t testing.TB, sealer *seal.Sealer) {
+	t.Helper()
+	var err error
 	if n.keys, err = openKeys(n.cfg.State, n.sphinx.Geometry(), sealer, n.mixer.poke); err != nil {
 		t.Fatal(err)
 	}
