@@ -20,9 +20,9 @@ import (
 func benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure how fast this machine is at what a node does",
+		Short: "Measure how fast this machine is at what nodes and gateways do",
 	}
-	cmd.AddCommand(benchSphinxCommand(), benchNodeCommand())
+	cmd.AddCommand(benchSphinxCommand(), benchNodeCommand(), benchScrubCommand())
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 // Package bench measures how fast this machine makes and opens Sphinx packets,
 // beside Katzenpost's own implementation of the format and beside the bare
-// cryptography in it. The command `sourdine bench` prints what it finds.
+// cryptography in it, and how fast it scrubs mails. The command `sourdine bench` prints
+// what it finds.
 //
 // A machine's speed drifts by a third and more within minutes. So nothing is
 // measured after the other: in every round each contender has a short turn, and

@@ -18,7 +18,7 @@ import (
 	"strings"
 	"unicode/utf16"
 
-	"codeberg.org/sourdine/sourdine/internal/testpdf"
+	"codeberg.org/sourdine/sourdine/internal/sample"
 )
 
 // Tables of the corpus: what is attached.
@@ -138,7 +138,7 @@ func zipFile(pairs ...string) []byte {
 
 // document is a PDF of the objects from number 1 on, with a mark in its first lines.
 func document(trailer string, objects ...string) []byte {
-	return testpdf.Document("%PDF-1.6\n%S3CRET\n", trailer, objects...)
+	return sample.PDF("%PDF-1.6\n%S3CRET\n", trailer, objects...)
 }
 
 // page is a PDF of one page: entries of the catalog, of the page, its content, and more

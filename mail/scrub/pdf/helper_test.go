@@ -12,12 +12,12 @@ import (
 	"testing"
 	"unicode/utf16"
 
-	"codeberg.org/sourdine/sourdine/internal/testpdf"
+	"codeberg.org/sourdine/sourdine/internal/sample"
 )
 
 // document is a PDF of the objects from number 1 on, with a mark in its first lines.
 func document(trailer string, objects ...string) []byte {
-	return testpdf.Document("%PDF-1.4\n%MARKED comment\n", trailer, objects...)
+	return sample.PDF("%PDF-1.4\n%MARKED comment\n", trailer, objects...)
 }
 
 // data is a stream object.

@@ -5,12 +5,14 @@ import (
 	"image/jpeg"
 	"sync"
 	"testing"
+
+	"codeberg.org/sourdine/sourdine/internal/sample"
 )
 
 // camera is a photograph of 12 megapixels and about 5 MB.
 var camera = sync.OnceValue(func() []byte {
 	var b bytes.Buffer
-	if err := jpeg.Encode(&b, tiled(photo(2000, 1500, 1, 12), 2), &jpeg.Options{Quality: 92}); err != nil {
+	if err := jpeg.Encode(&b, sample.Tiled(sample.Photo(2000, 1500, 1, 12), 2), &jpeg.Options{Quality: 92}); err != nil {
 		panic(err)
 	}
 	return b.Bytes()
@@ -45,7 +47,7 @@ func BenchmarkDecodeEncode(b *testing.B) {
 			b.Fatal(err)
 		}
 		var out bytes.Buffer
-		if err := jpeg.Encode(&out, img, &jpeg.Options{Quality: quality}); err != nil {
+		if err := jpeg.Encode(&out, img, &jpeg.Options{Quality: Quality}); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(out.Len()), "bytes-out")

@@ -6,6 +6,8 @@ import (
 	"image/jpeg"
 	"math"
 	"testing"
+
+	"codeberg.org/sourdine/sourdine/internal/sample"
 )
 
 // The estimator names the quality of the JPEG that a JPEG was made from, after Fridrich and Lukas,
@@ -131,13 +133,13 @@ func estimate(t *testing.T, data []byte, tables [][]float64) int {
 func TestFirstQuantisationIsGone(t *testing.T) {
 	var tables [][]float64
 	for _, q := range candidates {
-		tables = append(tables, luma(t, asJPEG(t, photo(16, 16, 0, 0), q)))
+		tables = append(tables, luma(t, asJPEG(t, sample.Photo(16, 16, 0, 0), q)))
 	}
 	var plain, ours, total int
 	var guesses [2][]int
 	for i, size := range []image.Point{{640, 480}, {800, 600}, {515, 701}, {1000, 667}} {
 		for seed := range 3 {
-			picture := photo(size.X, size.Y, 100*i+seed, 4+2*seed)
+			picture := sample.Photo(size.X, size.Y, 100*i+seed, 4+2*seed)
 			for c, q := range candidates {
 				first := asJPEG(t, picture, q)
 				img, err := jpeg.Decode(bytes.NewReader(first))
@@ -145,7 +147,7 @@ func TestFirstQuantisationIsGone(t *testing.T) {
 					t.Fatal(err)
 				}
 				total++
-				g := estimate(t, asJPEG(t, img, quality), tables)
+				g := estimate(t, asJPEG(t, img, Quality), tables)
 				guesses[0] = append(guesses[0], g)
 				if g == c {
 					plain++

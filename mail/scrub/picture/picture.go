@@ -24,10 +24,10 @@ const (
 	giveBackFrom = 64 << 20
 )
 
-// quality is that of every JPEG, on the scale from 1 to 100 that the standard library
+// Quality is that of every JPEG, on the scale from 1 to 100 that the standard library
 // has from the Independent JPEG Group: low enough to wipe out what scaling leaves of
 // an earlier quantisation, high enough to keep 45 dB when encoded again.
-const quality = 85
+const Quality = 85
 
 // Picture is a decoded picture: its pixels, upright, at the size of step 0.
 type Picture struct {
@@ -150,7 +150,7 @@ const jfif = "\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 func encodeJPEG(img image.Image) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(jfif)
-	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: quality}); err != nil {
+	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: Quality}); err != nil {
 		return nil, err
 	}
 	data := b.Bytes()

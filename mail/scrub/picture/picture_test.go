@@ -26,6 +26,7 @@ import (
 	xdraw "golang.org/x/image/draw"
 
 	"codeberg.org/sourdine/sourdine/internal/golden"
+	"codeberg.org/sourdine/sourdine/internal/sample"
 	"codeberg.org/sourdine/sourdine/mail"
 )
 
@@ -305,8 +306,8 @@ func checkAgain(t testing.TB, out []byte, mediaType string, img image.Image) {
 func TestCleanTwice(t *testing.T) {
 	least := 200.0
 	for i, size := range []image.Point{{1, 1}, {2, 1}, {7, 3}, {16, 16}, {33, 60}, {250, 187}, {640, 480}, {700, 1300}, {2500, 40}} {
-		picture := photo(size.X, size.Y, i, 6)
-		for _, data := range [][]byte{asJPEG(t, picture, 95), asJPEG(t, toGray(picture), 40), asPNG(t, picture), asGIF(t, picture), asPNG(t, page(size.X, size.Y))} {
+		picture := sample.Photo(size.X, size.Y, i, 6)
+		for _, data := range [][]byte{asJPEG(t, picture, 95), asJPEG(t, toGray(picture), 40), asPNG(t, picture), asGIF(t, picture), asPNG(t, sample.Page(size.X, size.Y))} {
 			out, mediaType, img := clean(t, data, 0)
 			checkClean(t, out, mediaType)
 			checkAgain(t, out, mediaType, img)
@@ -321,14 +322,14 @@ func TestCleanTwice(t *testing.T) {
 
 // TestForeignOnLadder has pictures of a size on the ladder that this package did not write.
 func TestForeignOnLadder(t *testing.T) {
-	picture := photo(997, 797, 5, 5)
-	ours, _, img := clean(t, asJPEG(t, photo(1063, 900, 5, 5), 90), 3)
+	picture := sample.Photo(997, 797, 5, 5)
+	ours, _, img := clean(t, asJPEG(t, sample.Photo(1063, 900, 5, 5), 90), 3)
 	if img.Bounds().Dx() != 997 {
 		t.Fatal(img.Bounds())
 	}
 	comment := slices.Concat(ours[:2], []byte("\xff\xfe\x00\x04hi"), ours[2:])
 	for name, data := range map[string][]byte{
-		"another quality": asJPEG(t, picture, 84), "our quality, no JFIF": asJPEG(t, picture, quality),
+		"another quality": asJPEG(t, picture, 84), "our quality, no JFIF": asJPEG(t, picture, Quality),
 		"a comment in ours": comment, "a byte after ours": append(slices.Clone(ours), 0), "PNG": asPNG(t, picture), "GIF": asGIF(t, picture),
 		"PNG in our palette, other order": asPNG(t, &image.Paletted{Pix: make([]byte, 997), Stride: 997, Rect: image.Rect(0, 0, 997, 1), Palette: color.Palette{color.White, color.Black}}),
 	} {
@@ -399,7 +400,7 @@ func extended(data []byte, w, h int, flags byte, chunks ...[]byte) []byte {
 
 func TestOrientation(t *testing.T) {
 	const w, h = 301, 203
-	stored := photo(w, h, 3, 3)
+	stored := sample.Photo(w, h, 3, 3)
 	// What is at (x, y) when upright, for Exif's values (Exif 2.32, Orientation: where the 0th row and column are).
 	at := map[uint16]func(x, y int) color.RGBA{
 		1: func(x, y int) color.RGBA { return stored.RGBAAt(x, y) },
@@ -561,7 +562,7 @@ func TestSecrets(t *testing.T) {
 
 func TestSimilarity(t *testing.T) {
 	for i, size := range []image.Point{{640, 480}, {1100, 1500}, {2100, 600}} {
-		data := asJPEG(t, photo(size.X, size.Y, i, 4), 92)
+		data := asJPEG(t, sample.Photo(size.X, size.Y, i, 4), 92)
 		original, err := jpeg.Decode(bytes.NewReader(data))
 		if err != nil {
 			t.Fatal(err)
@@ -584,7 +585,7 @@ func TestSimilarity(t *testing.T) {
 // TestTextReadable reads a cleaned screenshot, letter by letter.
 func TestTextReadable(t *testing.T) {
 	for _, size := range []image.Point{{400, 300}, {1200, 800}, {1920, 1080}} {
-		out, mediaType, img := clean(t, asPNG(t, page(size.X, size.Y)), 0)
+		out, mediaType, img := clean(t, asPNG(t, sample.Page(size.X, size.Y)), 0)
 		if mediaType != "image/png" {
 			t.Errorf("a screenshot of %v became %s of %d bytes", size, mediaType, len(out))
 		}
@@ -604,7 +605,7 @@ func TestTextReadable(t *testing.T) {
 		for row := 2; 20*row+14 < size.Y; row++ {
 			for column := 0; 12*column+10 < size.X; column++ {
 				best, least := -1, math.Inf(1)
-				for l, g := range glyphs {
+				for l, g := range sample.Glyphs {
 					distance := 0.0
 					for y, bits := range g {
 						for x := range 5 {
@@ -617,7 +618,7 @@ func TestTextReadable(t *testing.T) {
 						best, least = l, distance
 					}
 				}
-				if read++; best != letter(column, row) {
+				if read++; best != sample.Letter(column, row) {
 					wrong++
 				}
 			}
@@ -636,10 +637,10 @@ func TestLosslessRule(t *testing.T) {
 		img  image.Image
 		want string
 	}{
-		{"photograph", photo(800, 600, 1, 5), "image/jpeg"},
-		{"large photograph without grain", photo(1200, 900, 1, 0), "image/jpeg"},
-		{"screenshot", page(1280, 800), "image/png"},
-		{"icon", photo(48, 48, 2, 2), "image/png"},
+		{"photograph", sample.Photo(800, 600, 1, 5), "image/jpeg"},
+		{"large photograph without grain", sample.Photo(1200, 900, 1, 0), "image/jpeg"},
+		{"screenshot", sample.Page(1280, 800), "image/png"},
+		{"icon", sample.Photo(48, 48, 2, 2), "image/png"},
 		{"one color", image.NewGray(image.Rect(0, 0, 1500, 1000)), "image/png"},
 	} {
 		if out, got, _ := clean(t, asPNG(t, test.img), 0); got != test.want {
@@ -699,7 +700,7 @@ func TestRefusals(t *testing.T) {
 		{"JPEG of 200 megapixels", sized(small, 16320, 12240), refuseSize},
 		{"JPEG of height 0", sized(small, 64, 0), refuseDamaged},
 		{"JPEG, progressive, 100 megapixels", bytes.Replace(sized(small, 12000, 8500), []byte{0xff, 0xc0}, []byte{0xff, 0xc2}, 1), refuseMemory},
-		{"PNG cut off", asPNG(t, photo(20, 20, 1, 1))[:300], refuseDamaged},
+		{"PNG cut off", asPNG(t, sample.Photo(20, 20, 1, 1))[:300], refuseDamaged},
 		{"PNG, wrong checksum", bytes.Replace(asPNG(t, pattern()), []byte("IDATx"), []byte("IDATy"), 1), refuseDamaged},
 		{"PNG of 4 gigapixels", pngSized(65535, 65535, 8, 2), refuseSize},
 		{"PNG of 2^62 pixels", pngSized(1<<31-1, 1<<31-1, 8, 2), refuseSize},
@@ -782,11 +783,11 @@ func TestGolden(t *testing.T) {
 			got[strings.Join([]string{name, mediaType, "step " + string(rune('0'+step))}, ", ")] = hex.EncodeToString(sum[:])
 		}
 	}
-	add("photograph 1300x900", asJPEG(t, photo(1300, 900, 11, 6), 92))
-	add("photograph 2210x701, turned", withSegments(asJPEG(t, photo(2210, 701, 12, 6), 80), segment(0xe1, "Exif\x00\x00"+string(exif(binary.LittleEndian, 7, "x")))))
-	add("gray 777x555", asJPEG(t, toGray(photo(777, 555, 13, 6)), 70))
-	add("screenshot 1280x800", asPNG(t, page(1280, 800)))
-	add("photograph 900x700 in PNG", asPNG(t, photo(900, 700, 14, 6)))
+	add("photograph 1300x900", asJPEG(t, sample.Photo(1300, 900, 11, 6), 92))
+	add("photograph 2210x701, turned", withSegments(asJPEG(t, sample.Photo(2210, 701, 12, 6), 80), segment(0xe1, "Exif\x00\x00"+string(exif(binary.LittleEndian, 7, "x")))))
+	add("gray 777x555", asJPEG(t, toGray(sample.Photo(777, 555, 13, 6)), 70))
+	add("screenshot 1280x800", asPNG(t, sample.Page(1280, 800)))
+	add("photograph 900x700 in PNG", asPNG(t, sample.Photo(900, 700, 14, 6)))
 	files, err := filepath.Glob("testdata/*.*")
 	if err != nil {
 		t.Fatal(err)

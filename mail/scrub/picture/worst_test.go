@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"codeberg.org/sourdine/sourdine/internal/sample"
 )
 
 // flatJPEG is a gray-green JPEG of any size in few bytes: one code of one bit for DC, one for the end of
@@ -101,7 +103,9 @@ func flatWebP(w, h int) []byte {
 }
 
 // denseJPEG is a photograph-like JPEG of 25 MB.
-func denseJPEG(t testing.TB) []byte { return asJPEG(t, tiled(photo(1750, 1300, 1, 30), 4), 94) }
+func denseJPEG(t testing.TB) []byte {
+	return asJPEG(t, sample.Tiled(sample.Photo(1750, 1300, 1, 30), 4), 94)
+}
 
 // worst are pictures at the bounds, to be found within them.
 var worst = map[string]func(testing.TB) []byte{

@@ -1,15 +1,14 @@
-// Package testpdf writes PDFs by hand, for tests of what reads them.
-package testpdf
+package sample
 
 import (
 	"bytes"
 	"fmt"
 )
 
-// Document is a PDF that begins with head, of the objects from number 1 on, the first
+// PDF is a document that begins with head, of the objects from number 1 on, the first
 // being the catalog, with a cross-reference table (ISO 32000-1 clause 7.5). The entries of
 // trailer are added to its trailer.
-func Document(head, trailer string, objects ...string) []byte {
+func PDF(head, trailer string, objects ...string) []byte {
 	var b bytes.Buffer
 	b.WriteString(head)
 	var offsets []int
