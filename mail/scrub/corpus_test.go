@@ -272,13 +272,7 @@ func markedPart(t *testing.T, contentType, encoding string, body io.Reader) stri
 			}
 		}
 	}
-	switch encoding {
-	case "quoted-printable":
-		body = quotedprintable.NewReader(body)
-	case "base64":
-		body = base64.NewDecoder(base64.StdEncoding, body)
-	}
-	decoded, err := io.ReadAll(body)
+	decoded, err := io.ReadAll(decoder(encoding, body))
 	if err != nil {
 		t.Fatalf("the standard library cannot decode a part: %v", err)
 	}
@@ -286,6 +280,17 @@ func markedPart(t *testing.T, contentType, encoding string, body io.Reader) stri
 		return fmt.Sprintf("a part of the type %s has the mark %s", mediaType, found)
 	}
 	return ""
+}
+
+// decoder undoes an encoding for transfer (RFC 2045 section 6), by the standard library.
+func decoder(encoding string, body io.Reader) io.Reader {
+	switch encoding {
+	case "quoted-printable":
+		return quotedprintable.NewReader(body)
+	case "base64":
+		return base64.NewDecoder(base64.StdEncoding, body)
+	}
+	return body
 }
 
 // maxInflated bounds what is decompressed in search of marks.
