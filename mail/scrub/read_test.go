@@ -14,26 +14,36 @@ import (
 	"codeberg.org/sourdine/sourdine/mail"
 )
 
-// TestClients reads the same mail as five programs submit it. What the exit
-// hands over is the same bytes for all.
+// clients are the recordings in testdata/clients/short and testdata/clients/long.
+var clients = []string{"claws-mail", "curl", "go-message", "msmtp", "mutt", "neomutt", "s-nail", "smtplib", "swaks",
+	"thunderbird", "thunderbird-html", "thunderbird-plain"}
+
+// TestClients reads two mails, each as ten programs submit it. What the exit hands over
+// is the same bytes for all.
 func TestClients(t *testing.T) {
-	files, err := filepath.Glob("testdata/clients/*.eml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := golden.File(t, "testdata/clients/rendered.eml", func() []byte { return renderClient(t, "testdata/clients/curl.eml") })
-	clients := 0
-	for _, file := range files {
-		if filepath.Base(file) == "rendered.eml" {
-			continue
-		}
-		clients++
-		if got := renderClient(t, file); !bytes.Equal(got, want) {
-			t.Errorf("%s renders as\n%s\nwant\n%s", file, got, want)
-		}
-	}
-	if clients != 5 {
-		t.Errorf("%d recorded clients, want 5", clients)
+	for _, group := range []string{"short", "long"} {
+		t.Run(group, func(t *testing.T) {
+			dir := filepath.Join("testdata/clients", group)
+			rendered := filepath.Join(dir, "rendered.eml")
+			want := golden.File(t, rendered, func() []byte { return renderClient(t, filepath.Join(dir, "swaks.eml")) })
+			files, err := filepath.Glob(filepath.Join(dir, "*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var recorded []string
+			for _, file := range files {
+				if file == rendered {
+					continue
+				}
+				recorded = append(recorded, strings.TrimSuffix(filepath.Base(file), ".eml"))
+				if got := renderClient(t, file); !bytes.Equal(got, want) {
+					t.Errorf("%s renders as\n%s\nwant\n%s", file, got, want)
+				}
+			}
+			if slices.Sort(recorded); !slices.Equal(recorded, clients) {
+				t.Errorf("recorded are %q, want %q", recorded, clients)
+			}
+		})
 	}
 }
 

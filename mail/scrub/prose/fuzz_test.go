@@ -55,7 +55,8 @@ var pieces = []string{"", "", "", "Hello Bob,", "Anna", "They wrote:", "Forwarde
 	"---------- Forwarded message ---------", "----- End forwarded message -----", "________________________________", "----------", "-- ", "--", "-- ",
 	"Sent from my iPhone", "This e-mail is confidential and meant for the intended recipient alone, nobody else.", "Disclaimer:", "Please consider the environment.",
 	"tea mailing list", "Virus-free. www.avast.com", "- an item", "a | b", "  indented", lineOf(72, 5), lineOf(70, 5), lineOf(66, 5), lineOf(60, 5), lineOf(12, 5),
-	"https://example.org/?utm_source=x", "https://example.org/" + strings.Repeat("a", 90), strings.Repeat("茶", 70), "好。", ">", "\u0301a", "a:", "3.3.2026:"}
+	"https://example.org/?utm_source=x", "https://example.org/" + strings.Repeat("a", 90), strings.Repeat("茶", 70), "好。", ">", "\u0301a", "a:", "3.3.2026:",
+	">From Bern by train", "quand\u00a0? \u00ab\u202fMoi\u202f\u00bb", lineOf(60, 5) + "\u00a0\u2007\ufdd0a"}
 
 // compose makes a text of pieces: each two bytes give a depth and a piece.
 func compose(b []byte) string {
@@ -113,6 +114,7 @@ func TestTime(t *testing.T) {
 		}
 	}
 	for _, unit := range []string{
+		">From a\n", ">From a\n\n", "a\u00a0", lineOf(69, 5) + "\na\u00a0",
 		">", "> ", ">\n", "a:\n", "a@b.c wrote:\n", "On 2026 a@b.cc wrote:\n", "From: a\n", "From: a\nDate: b\nTo: c\n", "From: a\n\n",
 		"-- \na\n", "--\na\n", "Sent from my iPhone\n", "> a\n>> b\n", "____\n", "_____\nunsubscribe\n", "https://a.example/?utm_x=1 ",
 		lineOf(70, 5) + "\n", "-- \n\n", "They wrote:\n", "> They wrote:\n", "confidential ", "://", "a@", "\u200b", "Disclaimer\n\n",

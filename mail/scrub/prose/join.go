@@ -25,6 +25,8 @@ const (
 //   - at no line's end would the next line's first word have fitted into the
 //     length of the longest.
 //
+// What no-break spaces hold together, as French does "quand ?", is one word.
+//
 // Everything else keeps its lines: so lines under 66 characters are never joined.
 func join(lines []line) []line {
 	out := lines[:0]
@@ -63,7 +65,7 @@ func isWrapped(paragraph []line) bool {
 	longest := 0
 	for _, l := range paragraph {
 		n := utf8.RuneCountInString(l.text)
-		if n > maxWrap && !strings.Contains(l.text, " ") {
+		if n > maxWrap && strings.Count(l.text, " ") == l.glued {
 			continue
 		}
 		if longest = max(longest, n); longest > maxWrap {
@@ -79,7 +81,7 @@ func isWrapped(paragraph []line) bool {
 		}
 		if i > 0 {
 			last := paragraph[i-1].text
-			if utf8.RuneCountInString(last)+len(gapBetween(last, l.text))+firstWord(l.text) <= longest {
+			if utf8.RuneCountInString(last)+len(gapBetween(last, l.text))+firstWord(l) <= longest {
 				return false
 			}
 		}
@@ -107,13 +109,18 @@ func isShaped(text string) bool {
 }
 
 // firstWord returns how many characters would have to fit: those up to the
-// first space, or the first character of a script that breaks anywhere.
-func firstWord(text string) int {
-	if r, _ := utf8.DecodeRuneInString(text); breaksAnywhere(r) {
+// first space that a line can break at, or the first character of a script that
+// breaks anywhere.
+func firstWord(l line) int {
+	if r, _ := utf8.DecodeRuneInString(l.text); breaksAnywhere(r) {
 		return 1
 	}
-	word, _, _ := strings.Cut(text, " ")
-	return utf8.RuneCountInString(word)
+	end := 0
+	for range l.glued {
+		end += strings.IndexByte(l.text[end:], ' ') + 1
+	}
+	word, _, _ := strings.Cut(l.text[end:], " ")
+	return utf8.RuneCountInString(l.text[:end] + word)
 }
 
 // gapBetween returns what stands between two joined lines.
@@ -141,5 +148,5 @@ func joined(paragraph []line) line {
 		}
 		b.WriteString(l.text)
 	}
-	return line{depth: paragraph[0].depth, text: b.String()}
+	return line{depth: paragraph[0].depth, text: b.String(), glued: paragraph[0].glued}
 }

@@ -9,7 +9,8 @@
 //
 //   - what [mail.CleanText] does to characters and line ends;
 //   - quote marks are written in one way, "> " for each level, and blank lines
-//     around quotations are one;
+//     around quotations are one; the ">" that a program put before a line's "From "
+//     is none;
 //   - web addresses lose what [link.Clean] takes out;
 //   - the line or header by which a program introduces a quotation becomes
 //     "They wrote:", and that of a forwarded mail "Forwarded message:";
@@ -29,6 +30,7 @@ package prose
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"codeberg.org/sourdine/sourdine/mail"
 	"codeberg.org/sourdine/sourdine/mail/scrub/link"
@@ -66,9 +68,11 @@ const (
 
 // A line is one line without its quote marks.
 type line struct {
-	depth int    // of quotation
-	text  string // without line feed
-	gap   bool   // an empty line where something was removed
+	depth  int    // of quotation
+	text   string // without line feed
+	gap    bool   // an empty line where something was removed
+	glued  int    // how many of its first spaces do not end its first word, for no line breaks there
+	barred bool   // it begins with ">From "
 }
 
 func (l line) blank() bool { return l.text == "" }
@@ -80,6 +84,11 @@ func (l line) marker() bool { return l.text == theyWrote || l.text == Forwarded 
 // until signatures are removed. The character is for private use.
 const separator = "--\ue000"
 
+// glue stands for a no-break space between two words, which the canonical form makes
+// one like others, until it is known where lines could break. The character is for
+// internal use (Unicode 15.0 section 23.7).
+const glue = "\ufdd0"
+
 // maxRounds bounds the time for texts made to need many.
 const maxRounds = 20
 
@@ -88,10 +97,10 @@ const maxRounds = 20
 func Clean(text string, keep Keep) (clean string, removed, warnings []string) {
 	found := map[string]bool{}
 	hidden := invisible(text)
-	clean = mail.CleanText(holdSeparators(text))
+	clean = mail.CleanText(holdSeparators(holdSpaces(text)))
 	found[Invisible] = hidden > invisible(clean)
 
-	lines := space(parse(clean))
+	lines := space(unbar(parse(clean)))
 	for i := range lines {
 		lines[i].text = cleanLinks(lines[i].text, found)
 	}
@@ -159,12 +168,40 @@ func holdSeparators(text string) string {
 	return b.String()
 }
 
+// holdSpaces marks the no-break spaces that hold two words together, one between them.
+func holdSpaces(text string) string {
+	text = strings.ReplaceAll(text, glue, " ")
+	if !strings.ContainsAny(text, noBreak) {
+		return text
+	}
+	// What is not in these classes, or is never seen, can be gone in the canonical form.
+	solid := func(r rune) bool {
+		return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+	}
+	var b strings.Builder
+	b.Grow(len(text) + 64)
+	last := rune(-1)
+	for i, r := range text {
+		next, size := utf8.DecodeRuneInString(text[min(i+utf8.RuneLen(r), len(text)):])
+		if strings.ContainsRune(noBreak, r) && solid(last) && last != '>' && size > 0 && solid(next) {
+			b.WriteString(glue)
+		} else {
+			b.WriteRune(r)
+		}
+		last = r
+	}
+	return b.String()
+}
+
+// noBreak are the spaces at which no line breaks (UAX 14, class GL).
+const noBreak = "\u00a0\u2007\u202f"
+
 // parse cuts canonical text into lines, and takes their quote marks off: each
 // is a ">", with at most one space behind it.
 func parse(text string) []line {
 	lines := make([]line, 0, strings.Count(text, "\n"))
 	for text := range strings.Lines(text) {
-		l := line{text: strings.TrimSuffix(text, "\n")}
+		l := line{text: strings.TrimSuffix(text, "\n"), barred: strings.HasPrefix(text, ">From ")}
 		for strings.HasPrefix(l.text, ">") || l.depth > 0 && strings.HasPrefix(l.text, " >") {
 			l.depth++
 			l.text = strings.TrimPrefix(l.text, " ")[1:]
@@ -172,7 +209,47 @@ func parse(text string) []line {
 		if l.depth > 0 {
 			l.text = strings.TrimPrefix(l.text, " ")
 		}
+		word, _, _ := strings.Cut(l.text, " ")
+		l.glued = strings.Count(word, glue)
+		l.text = strings.ReplaceAll(l.text, glue, " ")
 		lines = append(lines, l)
+	}
+	return lines
+}
+
+// unbar takes the ">" off that programs put before every line that begins with "From ",
+// for in a mailbox such a line begins a mail (RFC 4155): Python's smtplib does so before
+// it sends. A quotation has more than such lines, a space behind its ">", or something
+// above that introduces it.
+func unbar(lines []line) []line {
+	for _, l := range lines {
+		if l.depth == 0 && strings.HasPrefix(l.text, "From ") {
+			return lines // no program went over them
+		}
+	}
+	above := line{} // the last line that is not blank
+	for start := 0; start < len(lines); {
+		if !lines[start].barred {
+			if !lines[start].blank() {
+				above = lines[start]
+			}
+			start++
+			continue
+		}
+		end := start + 1 // of such lines, with blank ones among them
+		for i := end; i < len(lines) && (lines[i].barred || lines[i] == line{}); i++ {
+			if lines[i].barred {
+				end = i + 1
+			}
+		}
+		below, _ := nextText(lines[end:])
+		introduced := endsInColon(above.text) && (above.marker() || hasVerb(above.text) || hasAddress(above.text) || hasDate(above.text))
+		if above.depth == 0 && below.depth == 0 && !introduced {
+			for i := start; i < end; i++ {
+				lines[i].depth = 0
+			}
+		}
+		above, start = lines[end-1], end
 	}
 	return lines
 }

@@ -309,6 +309,14 @@ func TestJoin(t *testing.T) {
 		{"Chinese", strings.Repeat("茶", 70) + "\n" + "好。\n", strings.Repeat("茶", 70) + "好。\n"},
 		{"Chinese in 36 characters", strings.Repeat("茶", 36) + "\n" + "好。\n", ""},
 		{"accents", strings.Repeat("é", 66) + "\nfin\n", strings.Repeat("é", 66) + " fin\n"},
+		{"a word held by a no-break space", lineOf(66, 5) + "\n" + lineOf(60, 5) + "\nquand\u00a0? Fin.\n", lineOf(66, 5) + " " + lineOf(60, 5) + " quand ? Fin.\n"},
+		{"held by a narrow one", lineOf(66, 5) + "\n" + lineOf(60, 5) + "\n«\u202fMoi\u202f» dit-il.\n", lineOf(66, 5) + " " + lineOf(60, 5) + " « Moi » dit-il.\n"},
+		{"the same by spaces", lineOf(66, 5) + "\n" + lineOf(60, 5) + "\nquand ? Fin.\n", lineOf(66, 5) + "\n" + lineOf(60, 5) + "\nquand ? Fin.\n"},
+		{"held behind the first word", lineOf(66, 5) + "\n" + lineOf(60, 5) + "\nquand il\u00a0? Fin.\n", lineOf(66, 5) + "\n" + lineOf(60, 5) + "\nquand il ? Fin.\n"},
+		{"held and still with room", lineOf(66, 5) + "\n" + lineOf(58, 5) + "\nquand\u00a0? Fin.\n", lineOf(66, 5) + "\n" + lineOf(58, 5) + "\nquand ? Fin.\n"},
+		{"held in a quotation", "> " + lineOf(66, 5) + "\n> " + lineOf(60, 5) + "\n> quand\u00a0?\n", "> " + lineOf(66, 5) + " " + lineOf(60, 5) + " quand ?\n"},
+		{"an address with a mark held to it", lineOf(72, 5) + "\n" + long + "\u00a0;\nthe end.\n", lineOf(72, 5) + " " + long + " ; the end.\n"},
+		{"no-break spaces that hold nothing", "\u00a0a\u00a0\u00a0b >\u00a0c \u00a0\n>\u00a0d\n", " a  b > c\n> d\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.want == "" {
@@ -334,6 +342,33 @@ func TestQuotes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			if clean, _, _ := Clean(c.in, Keep{}); clean != c.want {
 				t.Errorf("%q becomes %q, want %q", c.in, clean, c.want)
+			}
+		})
+	}
+}
+
+// TestFrom has lines of a mailbox that begin with "From ".
+func TestFrom(t *testing.T) {
+	for _, c := range []struct{ name, in, want string }{
+		{"alone", ">From Bern by train.\n", "From Bern by train.\n"},
+		{"among others", "The way:\n\n>From Bern by train.\nThen on foot.\n", "The way:\n\nFrom Bern by train.\nThen on foot.\n"},
+		{"several", "a\n>From Bern\n>From Thun\n\n>From Spiez\nb\n", "a\nFrom Bern\nFrom Thun\n\nFrom Spiez\nb\n"},
+		{"in a wrapped paragraph", lineOf(72, 5) + "\n>From " + lineOf(65, 5) + "\nthe end.\n", lineOf(72, 5) + " From " + lineOf(65, 5) + " the end.\n"},
+		{"below a quotation", "> a\n\nb\n>From Bern\n", "> a\n\nb\nFrom Bern\n"},
+		{"quoted with a space", "> From Bern by train.\n", ""},
+		{"part of a quotation", ">From Bern by train.\n>Then on foot.\n", "> From Bern by train.\n> Then on foot.\n"},
+		{"the end of a quotation", ">The way:\n>\n>From Bern by train.\n", "> The way:\n>\n> From Bern by train.\n"},
+		{"twice quoted", "> >From Bern by train.\n", "> > From Bern by train.\n"},
+		{"beside one that is not barred", "From Thun by boat.\n>From Bern by train.\n", "From Thun by boat.\n> From Bern by train.\n"},
+		{"introduced", "Anna wrote:\n>From Bern by train.\n", "They wrote:\n> From Bern by train.\n"},
+		{"no mailbox's", ">from Bern\n", "> from Bern\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.want == "" {
+				c.want = c.in
+			}
+			if clean, _, _ := Clean(c.in, Keep{}); clean != c.want {
+				t.Errorf("%q becomes %q", c.in, clean)
 			}
 		})
 	}
