@@ -17,8 +17,8 @@ import (
 func TestStockNodes(t *testing.T) {
 	t.Parallel()
 	all := []string{testnet.Entry, "mix1", "mix2", "mix3", testnet.Exit}
-	among := func(name string) []string {
-		return slices.DeleteFunc(slices.Clone(all), func(other string) bool { return other == name })
+	among := func(names ...string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(other string) bool { return slices.Contains(names, other) })
 	}
 	for name, stock := range map[string][]string{
 		"our entry":   among(testnet.Entry),
@@ -35,51 +35,76 @@ func TestStockNodes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			n := trial.Start(t, testnet.Options{Stock: stock, StockBinary: path, Decoys: true, Loop: trial.LoopEvery})
+			n := trial.Start(t, testnet.Options{Epoch: trial.StockEpoch, Stock: stock, StockBinary: path, Decoys: true, Loop: trial.LoopEvery})
 			text := trial.LargeText(100_000) // four packets
 			trial.Submit(t, n, "you@far.example", "among strangers", text)
 			if got := trial.Arrival(t, t.Context(), n, "among strangers"); got != text {
 				t.Errorf("%d bytes arrived, %d were written, and they differ", len(got), len(text))
 			}
 			ping(t, n, !slices.Contains(stock, testnet.Entry))
-			for _, node := range all {
-				if slices.Contains(stock, node) {
-					decoysComeHome(t, n, node)
-				} else {
-					trial.ComeHome(t, n, node)
-				}
+			decoysComeHome(t, n, stock)
+			for _, node := range among(stock...) {
+				trial.ComeHome(t, n, node)
+			}
+			if t.Failed() {
+				tellLosses(t, n, all, stock)
 			}
 		})
 	}
 }
 
-// decoysComeHome waits until a stock node has sent some loops more, and sees that all
+// decoysComeHome waits until stock nodes have sent some loops more, and sees that all
 // of them come home.
-func decoysComeHome(t *testing.T, n *testnet.Network, name string) {
+func decoysComeHome(t *testing.T, n *testnet.Network, names []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), trial.Patience)
-	defer cancel()
 	const fewest = 20
-	already := len(decoys(t, n, name).sent) // while nodes still connect to each other, some are lost
-	var watched []string
-	if err := n.Wait(ctx, name+"'s decoys", func() (bool, error) {
-		watched = decoys(t, n, name).sent[already:]
-		return len(watched) >= fewest, nil
-	}); err != nil {
-		t.Fatalf("%v: it sent %d", err, len(watched))
+	already := map[string]int{} // while nodes still connect to each other, some are lost
+	for _, name := range names {
+		already[name] = len(decoys(t, n, name).sent)
 	}
-	var out int
-	if err := n.Wait(ctx, name+"'s decoys to come home", func() (bool, error) {
-		home := decoys(t, n, name).home
-		out = 0
-		for _, loop := range watched {
-			if !home[loop] {
-				out++
-			}
+	for _, name := range names {
+		ctx, cancel := context.WithTimeout(t.Context(), trial.Patience)
+		defer cancel()
+		var watched []string
+		if err := n.Wait(ctx, name+"'s decoys", func() (bool, error) {
+			watched = decoys(t, n, name).sent[already[name]:]
+			return len(watched) >= fewest, nil
+		}); err != nil {
+			t.Fatalf("%v: it sent %d", err, len(watched))
 		}
-		return out == 0, nil
-	}); err != nil {
-		t.Errorf("%v: %d of %d did not", err, out, len(watched))
+		var out int
+		if err := n.Wait(ctx, name+"'s decoys to come home", func() (bool, error) {
+			home := decoys(t, n, name).home
+			out = 0
+			for _, loop := range watched {
+				if !home[loop] {
+					out++
+				}
+			}
+			return out == 0, nil
+		}); err != nil {
+			t.Errorf("%v: %d of %d did not", err, out, len(watched))
+		}
+	}
+}
+
+// tellLosses logs why each node dropped packets, and how many.
+func tellLosses(t *testing.T, n *testnet.Network, nodes, stock []string) {
+	t.Helper()
+	for _, name := range nodes {
+		if !slices.Contains(stock, name) {
+			t.Logf("%s: %+v", name, trial.NodeStatus(t, t.Context(), n, name).Dropped)
+			continue
+		}
+		log, err := os.ReadFile(n.Path(name, "state", "engine.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reasons := map[string]int{}
+		for _, m := range stockDrop.FindAllSubmatch(log, -1) {
+			reasons[string(m[1])]++
+		}
+		t.Logf("%s: %v", name, reasons)
 	}
 }
 
@@ -90,9 +115,10 @@ type loops struct {
 }
 
 // What a stock node logs of a decoy (Katzenpost server/internal/decoy, sendLoopPacket
-// and OnPacket).
+// and OnPacket), and of a packet that goes no further.
 var (
 	decoySent = regexp.MustCompile(`Dispatching loop packet: SURB ID: (0x[0-9a-f]+)`)
+	stockDrop = regexp.MustCompile(`Dropping packet: (?:\d+ )?\(?([A-Za-z][A-Za-z ]+)`)
 	decoyHome = regexp.MustCompile(`Response packet: \d+ \(SURB ID: (0x[0-9a-f]+)\)`)
 )
 

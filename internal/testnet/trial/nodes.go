@@ -65,6 +65,10 @@ func LimitFiles(t *testing.T, pid int, size uint64) (before uint64) {
 	return old.Cur
 }
 
+// StockEpoch is an epoch of networks with stock nodes. These refuse their neighbours when
+// they miss a consensus, and a busy machine may miss a vote whose phases last a second.
+const StockEpoch = 20 * time.Second
+
 // LoopEvery is how often a node sends a packet to itself, where a test is about that.
 const LoopEvery = 250 * time.Millisecond
 

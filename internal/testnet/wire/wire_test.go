@@ -48,7 +48,7 @@ func TestWireToStockEntry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	observeWire(t, testnet.Options{Stock: []string{testnet.Entry}, StockBinary: path}, func(what string, slot time.Duration, missed int, wire []tap.Chunk) {
+	observeWire(t, testnet.Options{Epoch: trial.StockEpoch, Stock: []string{testnet.Entry}, StockBinary: path}, func(what string, slot time.Duration, missed int, wire []tap.Chunk) {
 		judge(t, what, clock{slot: slot, missed: missed, size: commandBytes, inSlot: 2, inAll: 3, requests: true, unjudged: true}, tap.Bursts(wire, true, 25*time.Millisecond))
 	})
 }
