@@ -31,7 +31,7 @@ func TestStockNodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path, err := trial.Stock()
+			path, err := trial.StockNode()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,7 +2,7 @@
 // once for a package's tests, starts networks, submits mails and accounts for each of
 // them. A package of such tests has one theme and little more than
 //
-//	func TestMain(m *testing.M) { trial.Main(m) }
+//	func TestMain(m *testing.M) { trial.Main(m, trial.Ours) }
 //
 // Its tests run in parallel. Main lets one package run after the other, so that a
 // machine has no more networks than it can carry.
@@ -35,19 +35,24 @@ var Program string
 // on a busy machine.
 const Patience = 90 * time.Second
 
-// networksAtOnce is how many networks run beside each other. Each keeps about half a
-// processor busy, and with more of them votes come late; the race detector slows them.
-func networksAtOnce() string {
-	if Race {
-		return "1"
-	}
-	return strconv.Itoa(runtime.GOMAXPROCS(0))
-}
+// Load is how many networks a processor carries. Of ours each keeps about half of one
+// busy, and votes come late if all are; stock nodes take more, and do not forgive that.
+type Load float64
 
-// Main runs a package's tests, and ends the process.
-func Main(m *testing.M) {
+const (
+	Ours  Load = 1.5
+	Stock Load = 1
+)
+
+// Main runs a package's tests with so many networks beside each other, or one if the
+// race detector slows them, and ends the process.
+func Main(m *testing.M, load Load) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", networksAtOnce()); err != nil {
+	networks := max(1, int(float64(load)*float64(runtime.GOMAXPROCS(0))))
+	if Race {
+		networks = 1
+	}
+	if err := flag.Set("test.parallel", strconv.Itoa(networks)); err != nil {
 		panic(err)
 	}
 	code, err := run(m)
@@ -102,8 +107,8 @@ var Clocked = sync.OnceValues(func() (string, error) {
 // ClockFile is read by the program that Clocked builds.
 const ClockFile = "SOURDINE_TEST_CLOCK"
 
-// Stock builds the program that is Katzenpost's own node, once.
-var Stock = sync.OnceValues(func() (string, error) {
+// StockNode builds the program that is Katzenpost's own node, once.
+var StockNode = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(filepath.Dir(Program), "stock")
 	build := exec.Command("go", "build", "-o", path, "codeberg.org/sourdine/sourdine/internal/testnet/stock")
 	build.Stderr = os.Stderr

@@ -8,4 +8,4 @@ import (
 	"codeberg.org/sourdine/sourdine/internal/testnet/trial"
 )
 
-func TestMain(m *testing.M) { trial.Main(m) }
+func TestMain(m *testing.M) { trial.Main(m, trial.Ours) }

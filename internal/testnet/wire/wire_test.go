@@ -44,7 +44,7 @@ func TestWire(t *testing.T) {
 // half-way to the next slot, or what takes its place.
 func TestWireToStockEntry(t *testing.T) {
 	t.Parallel()
-	path, err := trial.Stock()
+	path, err := trial.StockNode()
 	if err != nil {
 		t.Fatal(err)
 	}
