@@ -221,12 +221,14 @@ func (s *Sender) Run(ctx context.Context) error {
 			if now.Sub(next) < s.slot/2 {
 				s.sendSlot(now)
 			} else {
-				s.countMissed()
+				s.countMissed(1)
 			}
 			between = next.Add(s.slot / 2)
 			half.Reset(time.Until(between))
 			s.afterSlot(now)
-			next = s.clock.Next(time.Now())
+			following := s.clock.Next(time.Now())
+			s.countMissed(max(0, int(following.Sub(next).Round(s.slot)/s.slot)-1)) // that went by meanwhile
+			next = following
 			slot.Reset(time.Until(next))
 			continue
 		case <-half.C:

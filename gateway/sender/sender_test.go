@@ -776,6 +776,25 @@ func TestStoreThatStalls(t *testing.T) {
 	})
 }
 
+// Slots that go by while the sender is kept from its work are all counted.
+func TestSkippedSlotsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later()
+		w := newWorld(t, 1, nil)
+		time.Sleep(30 * time.Minute)
+		slot := w.net.Parameters.Slot
+		before := w.sender.Status()
+		w.sender.Keep(5 * slot)
+		time.Sleep(20 * slot)
+		after := w.sender.Status()
+		sent, missed := after.PacketsSent-before.PacketsSent, after.SlotsMissed-before.SlotsMissed
+		if missed < 4 || sent+missed < 19 || sent+missed > 21 {
+			t.Errorf("%d packets sent and %d slots missed in 20 slots, of which 4 went by at least", sent, missed)
+		}
+		w.stop()
+	})
+}
+
 // A fragment that cannot be read ends its mail's sending, and no other's.
 func TestUnreadableFragment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

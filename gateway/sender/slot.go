@@ -44,13 +44,13 @@ func (s *Sender) sendSlot(now time.Time) {
 	p := s.prepared
 	s.prepared = nil
 	if p == nil || s.conn == nil {
-		s.countMissed()
+		s.countMissed(1)
 		return
 	}
 	select {
 	case s.conn.out <- outgoing{packet: p.packet, ack: s.ack}:
 	default: // the line is still busy with the slot before
-		s.countMissed()
+		s.countMissed(1)
 		return
 	}
 	s.ack = nil

@@ -155,7 +155,7 @@ func (s *Sender) setExitID(id sphinx.NodeID) {
 }
 
 func (s *Sender) setView(err error) { s.set(func(p *published) { p.view = err }) }
-func (s *Sender) countMissed()      { s.set(func(p *published) { p.status.SlotsMissed++ }) }
+func (s *Sender) countMissed(n int) { s.set(func(p *published) { p.status.SlotsMissed += uint64(n) }) }
 func (s *Sender) countStray()       { s.set(func(p *published) { p.status.Stray++ }) }
 func (s *Sender) countAnswered(now time.Time) {
 	s.set(func(p *published) { p.status.Answered++; p.answered = now })
