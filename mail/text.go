@@ -45,6 +45,9 @@ func CleanSubject(text string) string {
 		if len(text) > len("[fwd:]") && strings.EqualFold(text[:len("[fwd:")], "[fwd:") && strings.HasSuffix(text, "]") {
 			text = text[1 : len(text)-1] // as older programs forward
 		}
+		if at := len(text) - len("(fwd)"); at > 0 && strings.EqualFold(text[at:], "(fwd)") {
+			text = "Fwd: " + text[:at] // as Pine does
+		}
 		match := subjectPrefix.FindStringSubmatch(text)
 		if match == nil {
 			break
@@ -84,9 +87,10 @@ func ParseName(text string) (string, error) {
 
 // subjectPrefix matches what mail programs put before the subject of a reply
 // (first group) or of a forwarded mail, in the languages that have a word of
-// their own for it, with a count such as "Re[2]:" or "Re^2:".
-var subjectPrefix = regexp.MustCompile(`(?i)^(?:(re|aw|antw|sv|vs|ref|réf|rif|res|odp|ynt|atb|bls|vá|απ|השב|回复|答复|回覆)|` +
-	`fwd|fw|wg|tr|vb|vl|rv|enc|doorst|pd|trs|ilt|İlt|továbbítás|πρθ|הועבר|转发|轉寄)\.? ?(?:\[\d+\]|\(\d+\)|\^\d+)? ?[:：] ?`)
+// their own for it, with a count such as "Re[2]:" or "Re^2:". The single letters
+// are Italian, and always capital.
+var subjectPrefix = regexp.MustCompile(`(?i)^(?:(re|aw|antw|ang|sv|vs|ref|réf|rif|(?-i:R)|res|odp|ynt|atb|bls|vá|απ|σχετ|השב|תגובה|رد|回复|答复|回覆)|` +
+	`fwd|fw|wg|tr|vb|vl|fs|rv|(?-i:I)|enc|doorst|pd|trs|yml|ilt|İlt|továbbítás|πρθ|הועבר|إعادة توجيه|转发|轉寄)\.? ?(?:\[\d+\]|\(\d+\)|\^\d+)? ?[:：] ?`)
 
 // maxMarks is how many combining marks a character keeps: more than any
 // orthography stacks, and less than the 30 after which normalisation would put
