@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"regexp"
 	"strings"
 
 	"codeberg.org/sourdine/sourdine/mail"
@@ -17,8 +18,11 @@ const (
 	signatureBegin = "-----BEGIN PGP SIGNATURE-----"
 	signatureEnd   = "-----END PGP SIGNATURE-----"
 	keyBegin       = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
-	secretBegin    = "-----BEGIN PGP PRIVATE KEY BLOCK-----"
 )
+
+// privateKey is how the private keys of OpenPGP, SSH and TLS begin (RFC 9580 section 6.2,
+// RFC 7468 section 10). Some have their owner's address, or the name of a machine, in what follows.
+var privateKey = regexp.MustCompile(`-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----`)
 
 // Tags of packets (RFC 9580 section 5, and 20 as GnuPG writes it).
 const (
@@ -35,8 +39,8 @@ const maxKeys = 200
 // returns it in its one form.
 func openPGPText(text string) (armoured string, ok bool, err error) {
 	text = strings.TrimSpace(text)
-	if strings.Contains(text, secretBegin) {
-		return "", false, refuse("The text holds a private key. Whoever has it can read your mail and write in your name: take it out, and never send it.")
+	if privateKey.MatchString(text) {
+		return "", false, refuse("The text holds a private key. Whoever has it can read what is meant for its owner and act in their name: take it out, and never send it.")
 	}
 	if strings.Contains(text, keyBegin) {
 		return "", false, refuse("The text holds a public key, which names its owner. Take it out; the recipient needs it only once, and can get it another way.")

@@ -121,6 +121,8 @@ func TestRefusals(t *testing.T) {
 		{"partial", "Content-Type: message/partial; id=x; number=1\n\nx\n", "message/partial"},
 		{"external", "Content-Type: message/external-body; access-type=ftp\n\nx\n", "message/external-body"},
 		{"unknown allowance", "Sourdine-Allow: everything\n\nx\n", "Sourdine-Allow"},
+		{"SSH's private key", "Subject: x\n\nHere:\n-----BEGIN OPENSSH PRIVATE KEY-----\n", "private key"},
+		{"TLS's private key", "Subject: x\n\n> -----BEGIN PRIVATE KEY-----\n", "private key"},
 		{"private key", "Subject: x\n\n-----BEGIN PGP PRIVATE KEY BLOCK-----\n", "private key"},
 		{"public key", "Subject: x\n\n-----BEGIN PGP PUBLIC KEY BLOCK-----\n", "public key"},
 		{"encrypted in part", "Subject: x\n\nSee:\n-----BEGIN PGP MESSAGE-----\n\nAAAA\n-----END PGP MESSAGE-----\n", "in part"},
