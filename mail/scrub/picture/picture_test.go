@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"flag"
 	"hash/crc32"
 	"image"
 	"image/color"
@@ -560,24 +561,44 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+var photographs = flag.String("photographs", "", "a pattern of JPEGs that TestSimilarity looks at, too")
+
+// TestSimilarity compares cleaned photographs with the same ones scaled by another program, before they
+// are encoded and after.
 func TestSimilarity(t *testing.T) {
+	all := map[string][]byte{}
 	for i, size := range []image.Point{{640, 480}, {1100, 1500}, {2100, 600}} {
-		data := asJPEG(t, sample.Photo(size.X, size.Y, i, 4), 92)
+		all[size.String()] = asJPEG(t, sample.Photo(size.X, size.Y, i, 4), 92)
+	}
+	files, err := filepath.Glob(*photographs)
+	if err != nil || *photographs != "" && len(files) == 0 {
+		t.Fatalf("no photographs are named %q: %v", *photographs, err)
+	}
+	for _, file := range files {
+		if all[filepath.Base(file)], err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, data := range all {
 		original, err := jpeg.Decode(bytes.NewReader(data))
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		p, err := Decode(data)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", name, err)
 		}
 		_, _, img := clean(t, data, 0)
 		want := reference(original)
 		scaled, encoded := psnr(t, p.pixels.image(), want), psnr(t, img, want)
-		t.Logf("%v: scaled %.1f dB, scaled and encoded %.1f dB", size, scaled, encoded)
+		t.Logf("%s: scaled %.1f dB, scaled and encoded %.1f dB", name, scaled, encoded)
 		// The rest of the difference in scaling is color, which we scale subsampled, as JPEG has it.
-		if scaled < 40 || encoded < 32 {
-			t.Errorf("%v: scaled %.1f dB, want 40; scaled and encoded %.1f dB, want 32", size, scaled, encoded)
+		least := 40.0
+		if slices.ContainsFunc(files, func(file string) bool { return filepath.Base(file) == name }) {
+			least = 39 // some have stronger colors than ours
+		}
+		if scaled < least || encoded < 32 {
+			t.Errorf("%s: scaled %.2f dB, want %.0f; scaled and encoded %.2f dB, want 32", name, scaled, least, encoded)
 		}
 	}
 }
