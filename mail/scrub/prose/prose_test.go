@@ -164,6 +164,9 @@ func TestHeader(t *testing.T) {
 		{"-------- Weitergeleitete Nachricht --------\nBetreff: \tTee\nDatum: \tTue, 3 Mar 2026 10:12:00 +0100\nVon: \tAnna <anna@example.org>\nAn: \tBob <bob@example.net>\n\nHello\n", Forwarded},
 		{"-------- Message transféré --------\nSujet : \tThé\nDate : \tTue, 3 Mar 2026 10:12:00 +0100\nDe : \tAnna <anna@example.org>\nPour : \tBob <bob@example.net>\n\nHello\n", Forwarded},
 		{"----- Forwarded message from Anna <anna@example.org> -----\n\nDate: Tue, 3 Mar 2026 10:12:00 +0100\nFrom: Anna <anna@example.org>\nTo: Bob <bob@example.net>\nSubject: Tea\n\nHello\n\n----- End forwarded message -----\n", Forwarded},
+		{"------- Forwarded Messages\n\nFrom: Anna <anna@example.org>\nDate: Tue, 3 Mar 2026 10:12:00 +0100\nSubject: Tea\nMIME-Version: 1.0\nContent-Type: text/plain;\n\tcharset=utf-8\nContent-Transfer-Encoding: 8bit\n\nHello\n\n------- End of Forwarded Messages\n", Forwarded},
+		{"------- Message 2\n\nFrom: Anna <anna@example.org>\nDate: Tue, 3 Mar 2026 10:12:00 +0100\nSubject: Tea\nMessage-ID: <a@example.org>\nStatus: R\n\nHello\n", Forwarded},
+		{"-------- Original Message --------\nFrom: Anna <anna@example.org>\nSubject: Tea\nDate: Tue, 3 Mar 2026 10:12:00 +0100\nMessage-ID: <a@example.org>\nMIME-Version: 1.0\nContent-Type: text/plain\n\nHello\n", theyWrote},
 		{"----------  Forwarded Message  ----------\n\nSubject: Tea\nDate: Tuesday, 3 March 2026, 10:12:33 CET\nFrom: Anna <anna@example.org>\nTo: Bob <bob@example.net>\n\nHello\n", Forwarded},
 	} {
 		clean, removed, _ := Clean("I agree.\n\n"+c.in, Keep{})
