@@ -213,8 +213,9 @@ func title(text string) (marker string, ok bool) {
 		return theyWrote, true
 	}
 	// mutt and others name the sender: "Forwarded message from Anna <anna@example.org>".
+	// aerc does so with the date, and draws nothing.
 	for _, prefix := range forwardPrefixes {
-		if decorated && strings.HasPrefix(lower, prefix) {
+		if (decorated || hasDate(lower)) && strings.HasPrefix(lower, prefix) {
 			return Forwarded, true
 		}
 	}
