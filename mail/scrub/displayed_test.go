@@ -74,9 +74,9 @@ var differences = []struct {
 	{"signature", func(r recording, displayed, left []displayedWord) bool {
 		return len(left) == 0 && len(displayed) > 1 && len(displayed) < 20 && displayed[0].text == "--"
 	}},
-	// The line before a quotation, in whatever language, has one form.
+	// The line before a quotation or a forwarded mail, in whatever language, has one form.
 	{"attribution", func(r recording, displayed, left []displayedWord) bool {
-		return is(left, "They wrote:") && len(displayed) > 1 && len(displayed) < 24 && !isField(displayed[0]) && isIntroduction(displayed)
+		return (is(left, "They wrote:") || is(left, "Forwarded message:")) && len(displayed) > 1 && len(displayed) < 24 && !isField(displayed[0]) && isIntroduction(displayed)
 	}},
 	// So has the header of a quoted or a forwarded mail, with what programs draw around it.
 	{"header", func(r recording, displayed, left []displayedWord) bool {
@@ -84,6 +84,9 @@ var differences = []struct {
 			displayed = displayed[name+1:] // what Thunderbird calls an attached mail
 		}
 		one := len(left) == 0 || is(left, "They wrote:") || is(left, "Forwarded message:")
+		if len(displayed) > 3 && isField(displayed[2]) {
+			displayed = displayed[2:] // "Begin forwarded message:"
+		}
 		return one && len(displayed) > 2 && len(displayed) < 80 && (isDrawn(displayed[0]) || isField(displayed[0]))
 	}},
 	// A link has its address beside it.
