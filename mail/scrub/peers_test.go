@@ -7,11 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
-	mimeparts "mime/multipart"
-	netmail "net/mail"
-	"net/textproto"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -102,32 +97,6 @@ func list(t *testing.T, dir string) []string {
 		t.Fatal(err)
 	}
 	return files
-}
-
-// leaves returns the decoded parts of a mail that the standard library can read.
-func leaves(written []byte) (all [][]byte) {
-	m, err := netmail.ReadMessage(bytes.NewReader(written))
-	if err != nil {
-		return nil
-	}
-	var walk func(header textproto.MIMEHeader, body io.Reader)
-	walk = func(header textproto.MIMEHeader, body io.Reader) {
-		media, params, _ := mime.ParseMediaType(header.Get("Content-Type"))
-		if strings.HasPrefix(media, "multipart/") {
-			for parts := mimeparts.NewReader(body, params["boundary"]); ; {
-				part, err := parts.NextRawPart()
-				if err != nil {
-					return
-				}
-				walk(part.Header, part)
-			}
-		}
-		if data, err := io.ReadAll(decoder(header.Get("Content-Transfer-Encoding"), body)); err == nil {
-			all = append(all, data)
-		}
-	}
-	walk(textproto.MIMEHeader(m.Header), m.Body)
-	return all
 }
 
 // exiftool finds what is not on the list of what our files say of themselves.

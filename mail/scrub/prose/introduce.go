@@ -12,6 +12,7 @@ const (
 	maxIntroduction = 4   // lines
 	maxLength       = 240 // characters
 	maxFields       = 24  // lines of a quoted header
+	maxName         = 25  // characters of a field's name: Content-Transfer-Encoding
 )
 
 // introduce puts a marker in place of each line or header by which a program
@@ -63,7 +64,7 @@ func introduce(lines []line, found map[string]bool) ([]line, bool) {
 // isCandidate is quick: it tells lines of prose from those worth looking at.
 func isCandidate(text string) bool {
 	last := text[len(text)-1]
-	if last == ':' || last == '-' || last == '_' || last == '*' || last == '=' || strings.HasSuffix(text, "：") {
+	if last == ':' || last == '-' || last == '_' || last == '*' || last == '=' || strings.HasSuffix(text, "：") || strings.HasPrefix(text, "--") {
 		return true
 	}
 	head := text[:min(len(text), 40)]
@@ -183,7 +184,7 @@ func field(text string) int {
 		return 0
 	}
 	name = strings.Trim(name, " \t*_\u3000")
-	if name == "" || utf8.RuneCountInString(name) > 24 {
+	if name == "" || utf8.RuneCountInString(name) > maxName {
 		return 0
 	}
 	return fieldNames[strings.ToLower(name)]
@@ -212,19 +213,24 @@ func title(text string) (marker string, ok bool) {
 		return theyWrote, true
 	}
 	// mutt and others name the sender: "Forwarded message from Anna <anna@example.org>".
+	// aerc does so with the date, and draws nothing.
 	for _, prefix := range forwardPrefixes {
-		if decorated && strings.HasPrefix(lower, prefix) {
+		if (decorated || hasDate(lower)) && strings.HasPrefix(lower, prefix) {
 			return Forwarded, true
 		}
+	}
+	// nmh counts those behind the first: "------- Message 2".
+	if number, found := strings.CutPrefix(lower, "message "); found && decorated && number != "" && len(number) <= 3 && strings.Trim(number, "0123456789") == "" {
+		return Forwarded, true
 	}
 	return "", false
 }
 
-// isEnd recognises the line that mutt puts under a forwarded mail.
+// isEnd recognises the line that mutt and others put under a forwarded mail.
 func isEnd(text string) bool {
 	core := strings.ToLower(strings.Trim(text, "- "))
 	return strings.HasPrefix(text, "--") && (core == "end forwarded message" || core == "ende der weitergeleiteten nachricht" ||
-		core == "fin du message transféré" || core == "end of forwarded message" || core == "fin del mensaje reenviado")
+		core == "fin du message transféré" || core == "end of forwarded message" || core == "end of forwarded messages" || core == "fin del mensaje reenviado")
 }
 
 // attribution recognises a line such as "On Tue, 3 Mar 2026 at 10:12, Anna

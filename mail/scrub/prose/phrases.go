@@ -34,7 +34,8 @@ var fieldNames = func() map[string]int {
 			"assunto|assumpte|naslov|zadeva|tēma|teema|נושא|الموضوع|เรื่อง|chủ đề|perihal|subjek|assumpto"},
 		{other, "cc|bcc|kopie|copie|copia|copie à|cópia|kopia|kopi|kopio|másolat|копия|копія|bilgi|抄送|副本|참조|コピー|kopija|cci|cco|ccn|" +
 			"importance|wichtigkeit|priority|priorität|attachments|anlagen|anlage|pièces jointes|allegati|adjuntos|reply-to|antwort an|répondre à|rispondi a|" +
-			"organization|organisation|message-id|user-agent|resent-from|resent-to|resent-date|newsgroups|sent by|by|mailed-by|signed-by"},
+			"organization|organisation|message-id|user-agent|resent-from|resent-to|resent-date|newsgroups|sent by|by|mailed-by|signed-by|" +
+			"in-reply-to|references|sender|return-path|received|x-mailer|mime-version|content-type|content-transfer-encoding|content-disposition|content-language|content-id|status|x-status"},
 	} {
 		for name := range strings.SplitSeq(n.list, "|") {
 			if names[name] == 0 {
@@ -59,7 +60,7 @@ var replyTitles = set(
 	"izvorna poruka|originalna poruka|izvirno sporočilo", "הודעה מקורית", "الرسالة الأصلية", "thư gốc|tin nhắn gốc", "pesan asli")
 
 var forwardTitles = set(
-	"forwarded message|begin forwarded message|forwarded mail|forwarded email|start of forwarded message",
+	"forwarded message|forwarded messages|begin forwarded message|forwarded mail|forwarded email|start of forwarded message",
 	"weitergeleitete nachricht|anfang der weitergeleiteten nachricht|anfang der weitergeleiteten e-mail|weitergeleitete mail|weitergeleitete e-mail",
 	"message transféré|message transfere|début du message transféré|début du message réexpédié|message réexpédié|courriel transféré",
 	"mensaje reenviado|inicio del mensaje reenviado", "messaggio inoltrato|inizio messaggio inoltrato",

@@ -164,6 +164,10 @@ func TestHeader(t *testing.T) {
 		{"-------- Weitergeleitete Nachricht --------\nBetreff: \tTee\nDatum: \tTue, 3 Mar 2026 10:12:00 +0100\nVon: \tAnna <anna@example.org>\nAn: \tBob <bob@example.net>\n\nHello\n", Forwarded},
 		{"-------- Message transféré --------\nSujet : \tThé\nDate : \tTue, 3 Mar 2026 10:12:00 +0100\nDe : \tAnna <anna@example.org>\nPour : \tBob <bob@example.net>\n\nHello\n", Forwarded},
 		{"----- Forwarded message from Anna <anna@example.org> -----\n\nDate: Tue, 3 Mar 2026 10:12:00 +0100\nFrom: Anna <anna@example.org>\nTo: Bob <bob@example.net>\nSubject: Tea\n\nHello\n\n----- End forwarded message -----\n", Forwarded},
+		{"Forwarded message from Anna Lopez on Tue Mar 3, 2026 at 10:12 AM:\nHello\n", Forwarded},
+		{"------- Forwarded Messages\n\nFrom: Anna <anna@example.org>\nDate: Tue, 3 Mar 2026 10:12:00 +0100\nSubject: Tea\nMIME-Version: 1.0\nContent-Type: text/plain;\n\tcharset=utf-8\nContent-Transfer-Encoding: 8bit\n\nHello\n\n------- End of Forwarded Messages\n", Forwarded},
+		{"------- Message 2\n\nFrom: Anna <anna@example.org>\nDate: Tue, 3 Mar 2026 10:12:00 +0100\nSubject: Tea\nMessage-ID: <a@example.org>\nStatus: R\n\nHello\n", Forwarded},
+		{"-------- Original Message --------\nFrom: Anna <anna@example.org>\nSubject: Tea\nDate: Tue, 3 Mar 2026 10:12:00 +0100\nMessage-ID: <a@example.org>\nMIME-Version: 1.0\nContent-Type: text/plain\n\nHello\n", theyWrote},
 		{"----------  Forwarded Message  ----------\n\nSubject: Tea\nDate: Tuesday, 3 March 2026, 10:12:33 CET\nFrom: Anna <anna@example.org>\nTo: Bob <bob@example.net>\n\nHello\n", Forwarded},
 	} {
 		clean, removed, _ := Clean("I agree.\n\n"+c.in, Keep{})
@@ -176,6 +180,20 @@ func TestHeader(t *testing.T) {
 	apple := "I agree.\n\nBegin forwarded message:\n\n> From: Anna <anna@example.org>\n> Subject: Tea\n> Date: 3 March 2026 at 10:12:00 CET\n> To: Bob <bob@example.net>\n>\n> Hello\n"
 	if clean, _, _ := Clean(apple, Keep{}); clean != "I agree.\n\nForwarded message:\n> Hello\n" {
 		t.Errorf("Apple's becomes %q", clean)
+	}
+}
+
+// TestNoHeader: what people write of forwarded mails is no program's line.
+func TestNoHeader(t *testing.T) {
+	for _, text := range []string{
+		"Forwarded message from Anna, as I promised:\nHello\n",
+		"Message 2 is the one I mean:\nHello\n",
+		"Status: done\nHello\n",
+		"Forwarded messages\nHello\n",
+	} {
+		if clean, _, _ := Clean(text, Keep{}); clean != text {
+			t.Errorf("%q becomes %q", text, clean)
+		}
 	}
 }
 
