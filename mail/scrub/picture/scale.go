@@ -59,6 +59,18 @@ func (s *source) scale(width, height int, o orientation) *raster {
 	return r
 }
 
+// cost is that of scaling the picture, in nanoseconds.
+func (s *source) cost(width, height int) (n int) {
+	for i, g := range s.groups {
+		part := width * height
+		if s.subsampled && i > 0 {
+			part = (width + 1) / 2 * ((height + 1) / 2)
+		}
+		n += g.planes * (costScaledFrom*g.width*g.height + costScaledTo*part + costLine*(g.width+g.height+width+height))
+	}
+	return n
+}
+
 // axis is one direction of a plane: a picture of pixels pixels in samples
 // samples, each step pixels wide, the last of which may reach beyond the picture.
 type axis struct{ pixels, step, samples int }
