@@ -17,6 +17,10 @@
 // signatures, invitations and keys are left out. Then the text gets one form, whoever's
 // program wrote it (package prose). docs/scrubbing.md has the whole policy.
 //
+// 1 GiB of memory and 30 seconds of a core suffice for any mail of [MaxSubmission] bytes: what takes
+// long draws from one budget, by what it costs at most ([picture.Budget], [pdf.Budget]), and TestWorst
+// searches for mails that take more.
+//
 // It has no network, disk or clock, and draws no random numbers: the same mail
 // comes out the same on every machine. It may import mail, its own sub-packages,
 // go-message (to parse), golang.org/x/text and the standard library.

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"codeberg.org/sourdine/sourdine/mail"
+	"codeberg.org/sourdine/sourdine/mail/scrub/pdf"
+	"codeberg.org/sourdine/sourdine/mail/scrub/picture"
 	"codeberg.org/sourdine/sourdine/mail/scrub/prose"
 )
 
@@ -67,28 +69,9 @@ const (
 // section 4.1.1.4), dot-stuffing undone; lines may end with LF alone, as in a file. It
 // does not keep or change them. The error is a *[mail.Refusal].
 func Scrub(written []byte, o Options) (*Result, error) {
-	if len(written) > MaxSubmission {
-		return nil, tooLarge()
-	}
-	root, err := parse(written)
-	if err != nil {
-		return nil, err
-	}
 	s := &scrubber{room: o.Room}
-	if err := s.header(root); err != nil {
+	if err := s.scrub(written); err != nil {
 		return nil, err
-	}
-	found, err := s.walk(root, 0)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.text(found); err != nil {
-		return nil, err
-	}
-	if found.sealed == nil {
-		if err := s.attach(found.files); err != nil {
-			return nil, err
-		}
 	}
 	return &s.Result, nil
 }
@@ -100,6 +83,32 @@ type scrubber struct {
 	keep   prose.Keep
 	parts  int // walked so far
 	looked int // parts looked at for text
+	length int // bytes of the texts found so far
+	html   int // bytes of HTML that they were made of
+
+	pictures  *picture.Budget
+	documents *pdf.Budget
+}
+
+func (s *scrubber) scrub(written []byte) error {
+	if len(written) > MaxSubmission {
+		return tooLarge()
+	}
+	root, err := parse(written)
+	if err != nil {
+		return err
+	}
+	if err := s.header(root); err != nil {
+		return err
+	}
+	found, err := s.walk(root, 0)
+	if err != nil {
+		return err
+	}
+	if err := s.text(found); err != nil || found.sealed != nil {
+		return err
+	}
+	return s.attach(found.files)
 }
 
 // note records what was removed of a part, once.
@@ -151,6 +160,10 @@ func (s *scrubber) header(root *part) error {
 	return nil
 }
 
+// longest is how long all texts together can be, in bytes: cleaning makes them shorter, but not
+// to a quarter.
+func (s *scrubber) longest() int { return 4*max(s.room, 0) + mail.MaxSubject }
+
 // text makes the mail's one text of those that were found.
 func (s *scrubber) text(found content) error {
 	if found.sealed != nil {
@@ -161,14 +174,12 @@ func (s *scrubber) text(found content) error {
 		s.Parts = []Part{{"an encrypted mail", found.written, len(found.sealed)}}
 		return nil
 	}
-	written, length := 0, 0
+	if s.length > s.longest() {
+		return textTooLong(s.length, s.room)
+	}
+	written := 0
 	for _, t := range found.texts {
 		written += t.written
-		length += len(t.text)
-	}
-	// Cleaning makes a text shorter, but not to a quarter.
-	if length > 4*max(s.room, 0)+mail.MaxSubject {
-		return textTooLong(length, s.room)
 	}
 	var texts []string
 	for _, t := range found.texts {

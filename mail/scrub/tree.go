@@ -62,10 +62,14 @@ func (s *scrubber) walk(p *part, depth int) (content, error) {
 		return content{}, refuse("The mail has a part of an encrypted mail, and is none. Encrypt the whole mail, or nothing of it.")
 	}
 	if p.shown(depth) {
+		if s.length > s.longest() {
+			return content{}, refuseSize("The mail's text is too long: it has more than %d kB, and a mail can have %d. Shorten it, or send it in several mails.", kB(s.length), s.room/1000)
+		}
 		t, err := s.readText(p)
 		if err != nil {
 			return content{}, in("The text", err)
 		}
+		s.length += len(t.text)
 		return content{texts: []text{t}}, nil
 	}
 	data, err := decodeTransfer(p)
@@ -170,7 +174,9 @@ func (s *scrubber) walkMessage(p *part, sub string, depth int) (content, error) 
 		return content{}, refuse("A forwarded mail is encrypted. Decrypt it, and forward what it says.")
 	}
 	s.note(inMail, forwardedHeader)
-	found.texts = append([]text{{text: prose.Forwarded + "\n"}}, found.texts...)
+	const marker = prose.Forwarded + "\n"
+	s.length += len(marker)
+	found.texts = append([]text{{text: marker}}, found.texts...)
 	return found, nil
 }
 
@@ -185,6 +191,9 @@ func (s *scrubber) readText(p *part) (text, error) {
 		return text{}, err
 	}
 	if p.mediaType == "text/html" {
+		if s.html += len(decoded); s.html > hypertext.MaxHTML {
+			return text{}, hypertext.TooLarge
+		}
 		read, removed, err := hypertext.Text(decoded)
 		if err != nil {
 			return text{}, err

@@ -30,6 +30,7 @@ const (
 	MaxHTML  = 16 << 20 // bytes of HTML
 	maxNodes = 400_000  // elements and pieces of text
 	maxDepth = 1000     // elements within one another
+	maxLinks = 10       // links within one another, each of which looks at all words within
 	maxText  = 4 << 20  // bytes of text
 )
 
@@ -52,12 +53,15 @@ const (
 var notices = []string{Hidden, Comments, Scripts, Forms, Frames, Drawings, Pixels, WebPictures,
 	DataPicture, Tracking, OddLinks, StruckOut}
 
+// TooLarge is the refusal of more than MaxHTML bytes.
+var TooLarge = &mail.Refusal{Reason: "The formatted text (HTML) is too large. Attach pictures as files instead of placing them in the text, or send the mail as plain text."}
+
 // Text returns the text that the HTML of a mail, in UTF-8, shows. Lines end with
 // a line feed. removed names what the HTML held beside it, each once. The error
 // is a *[mail.Refusal].
 func Text(html string) (text string, removed []string, err error) {
 	if len(html) > MaxHTML {
-		return "", nil, &mail.Refusal{Reason: "The formatted text (HTML) is too large. Attach pictures as files instead of placing them in the text, or send the mail as plain text."}
+		return "", nil, TooLarge
 	}
 	found := map[string]bool{}
 	root, err := parse(html, found)

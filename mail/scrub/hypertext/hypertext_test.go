@@ -151,6 +151,7 @@ func TestRefusals(t *testing.T) {
 		"too deep":       strings.Repeat("<div>", maxDepth+1),
 		"too many":       strings.Repeat("<br>", maxNodes+1),
 		"too much text":  strings.Repeat("a", maxText+1),
+		"too many links": strings.Repeat("<a href=x><table><td>", maxLinks+1),
 		"deep quotation": strings.Repeat("<blockquote>", 900) + strings.Repeat("a<br>", 10_000),
 	} {
 		_, _, err := Text(html)

@@ -67,7 +67,7 @@ func union(a, b map[string]bool) map[string]bool {
 // parse builds the tree of HTML.
 func parse(source string, found map[string]bool) (*node, error) {
 	root := &node{tag: "html"}
-	b := builder{open: []*node{root}, counts: map[string]int{}}
+	b := builder{open: []*node{root}, walls: make([]wall, 1), places: map[string][]int{}}
 	z := html.NewTokenizer(strings.NewReader(source))
 	for {
 		switch z.Next() {
@@ -103,7 +103,7 @@ func parse(source string, found map[string]bool) (*node, error) {
 				found[Comments] = true
 			}
 		}
-		if b.nodes > maxNodes || len(b.open) > maxDepth {
+		if b.nodes > maxNodes || len(b.open) > maxDepth || len(b.places["a"]) > maxLinks {
 			return nil, &mail.Refusal{Reason: "The formatted text (HTML) is too involved to be turned into plain text. Delete older quoted mails below it, or send the mail as plain text."}
 		}
 	}
@@ -124,13 +124,31 @@ func isComment(text string) bool {
 	return true
 }
 
-// A builder keeps the elements that are open, outermost first, and how many
-// there are of each.
+// A builder keeps the elements that are open, outermost first, and where those of
+// each name are among them.
 type builder struct {
 	open   []*node
-	counts map[string]int
+	walls  []wall // of each of them
+	places map[string][]int
 	nodes  int
 }
+
+// A wall says, for each of the barriers, where the nearest open element of it is, seen from
+// an element that may be one itself; 0 if there is none.
+type wall [anywhere]int
+
+// A barrier is a set of elements that an end tag inside does not reach beyond.
+type barrier int
+
+const (
+	inScope barrier = iota
+	inItem
+	inBlock
+	inTable
+	anywhere // beyond all
+)
+
+var barriers = [...]map[string]bool{inScope: scope, inItem: itemScope, inBlock: blockScope, inTable: tableScope}
 
 func (b *builder) top() *node { return b.open[len(b.open)-1] }
 
@@ -153,26 +171,26 @@ func (b *builder) start(n *node) {
 		n.tag = "img"
 	}
 	if breakout[n.tag] {
-		b.close(nil, "svg", "math")
+		b.close(anywhere, "svg", "math")
 	}
 	if ends[n.tag] {
-		b.close(scope, "p")
+		b.close(inScope, "p")
 	}
 	switch n.tag {
 	case "a":
-		b.close(scope, "a")
+		b.close(inScope, "a")
 	case "li":
-		b.close(itemScope, "li")
+		b.close(inItem, "li")
 	case "dd", "dt":
-		b.close(itemScope, "dd", "dt")
+		b.close(inItem, "dd", "dt")
 	case "option":
-		b.close(scope, "option")
+		b.close(inScope, "option")
 	case "td", "th":
-		b.close(tableScope, "td", "th", "caption")
+		b.close(inTable, "td", "th", "caption")
 	case "tr":
-		b.close(tableScope, "tr", "caption")
+		b.close(inTable, "tr", "caption")
 	case "tbody", "thead", "tfoot":
-		b.close(tableScope, "tbody", "thead", "tfoot", "caption")
+		b.close(inTable, "tbody", "thead", "tfoot", "caption")
 	case "table":
 		for _, open := range b.open {
 			open.tables = true
@@ -180,8 +198,15 @@ func (b *builder) start(n *node) {
 	}
 	b.append(n)
 	if !void[n.tag] {
-		b.open = append(b.open, n)
-		b.counts[n.tag]++
+		at := len(b.open)
+		w := b.walls[at-1]
+		for i, names := range barriers {
+			if names[n.tag] {
+				w[i] = at
+			}
+		}
+		b.open, b.walls = append(b.open, n), append(b.walls, w)
+		b.places[n.tag] = append(b.places[n.tag], at)
 	}
 }
 
@@ -191,13 +216,13 @@ func (b *builder) end(tag string) {
 		b.append(&node{tag: "br"})
 	case tag == "html" || tag == "head" || tag == "body":
 	case tableParts[tag]:
-		b.close(tableScope, tag)
+		b.close(inTable, tag)
 	case slices.Contains(headings, tag):
-		b.close(scope, headings...) // whichever is open (13.2.6.4.7)
+		b.close(inScope, headings...) // whichever is open (13.2.6.4.7)
 	case tag == "a" || ends[tag]:
-		b.close(scope, tag)
+		b.close(inScope, tag)
 	default:
-		b.close(blockScope, tag)
+		b.close(inBlock, tag)
 	}
 }
 
@@ -211,21 +236,19 @@ var (
 
 // close ends the innermost open element with one of the names, and what is open
 // within it, unless an element of the barrier stands between.
-func (b *builder) close(barrier map[string]bool, tags ...string) {
-	if !slices.ContainsFunc(tags, func(tag string) bool { return b.counts[tag] > 0 }) {
+func (b *builder) close(stop barrier, tags ...string) {
+	at := 0
+	for _, tag := range tags {
+		if places := b.places[tag]; len(places) > 0 {
+			at = max(at, places[len(places)-1])
+		}
+	}
+	if at == 0 || stop != anywhere && at < b.walls[len(b.walls)-1][stop] {
 		return
 	}
-	for i := len(b.open) - 1; i > 0; i-- {
-		name := b.open[i].tag
-		if slices.Contains(tags, name) {
-			for _, closed := range b.open[i:] {
-				b.counts[closed.tag]--
-			}
-			b.open = b.open[:i]
-			return
-		}
-		if barrier[name] {
-			return
-		}
+	for _, closed := range b.open[at:] {
+		places := b.places[closed.tag]
+		b.places[closed.tag] = places[:len(places)-1]
 	}
+	b.open, b.walls = b.open[:at], b.walls[:at]
 }

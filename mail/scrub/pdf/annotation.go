@@ -28,9 +28,7 @@ var dropped = map[name]notice{
 func (b *builder) annotations(o any, form dict, s *scope) []byte {
 	var out bytes.Buffer
 	for _, a := range b.f.array(o) {
-		if b.marks++; b.marks > maxMarks {
-			refuse(tooMuch)
-		}
+		take(&b.left.marks, 1)
 		d := b.f.dict(a)
 		subtype := b.f.name(d["Subtype"])
 		if subtype == "" {
@@ -264,6 +262,7 @@ func (b *builder) automatic(usage dict) {
 			continue
 		}
 		for _, c := range b.f.array(usage["Category"]) {
+			b.f.spend(64)
 			category := b.f.name(c)
 			state := b.f.name(b.f.dict(b.f.dict(b.f.dict(o)["Usage"])[category])[category+"State"])
 			switch category {

@@ -41,6 +41,7 @@ type cffFont struct {
 	data    []byte
 	strings [][]byte
 	out     bytes.Buffer
+	left    *Budget
 }
 
 // cff rebuilds a CFF font (Adobe Technical Note 5176) without its names, notices
@@ -49,7 +50,7 @@ func (p *program) cff(b *builder, data []byte) []byte {
 	if len(data) < 4 || data[0] != 1 {
 		refuse(badFont)
 	}
-	f := &cffFont{data: data}
+	f := &cffFont{data: data, left: b.left}
 	_, at := f.index(int(data[2]))
 	tops, at := f.index(at)
 	strings, at := f.index(at)
@@ -64,7 +65,7 @@ func (p *program) cff(b *builder, data []byte) []byte {
 	}
 	charStrings, _ := f.index(top.integer(cffCharStrings, 0))
 	glyphs := len(charStrings)
-	if b.glyphs -= glyphs; b.glyphs < 0 || glyphs == 0 {
+	if b.left.takeGlyphs(glyphs); glyphs == 0 {
 		refuse(badFont)
 	}
 	_, keyed := top[cffROS]
@@ -197,6 +198,7 @@ func (f *cffFont) private(d cffDict, start int) (size, at int) {
 		refuse(badFont)
 	}
 	from := operands[1].value
+	f.left.spend(8 * costByte * max(operands[0].value, 0)) // many fonts can have the same one
 	in := parseCFFDict(need(cut(f.data, from, operands[0].value)))
 	var out []byte
 	for _, op := range cffHints {

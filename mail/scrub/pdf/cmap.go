@@ -58,7 +58,7 @@ func (b *builder) cmapOperators(data []byte, each func(op keyword, operands []an
 	if len(data) > maxCMap {
 		refuse(tooMuch)
 	}
-	b.f.spend(8 * len(data))
+	b.left.spend(costContent * len(data))
 	l := lexer{data: data}
 	var operands []any
 	for {
@@ -97,7 +97,7 @@ func (b *builder) unicodeMap(s *stream) any {
 		if len(t) <= 2*maxUnits {
 			codes[c] = t
 		}
-		if b.glyphs--; b.glyphs < 0 || len(codes) > maxMapped {
+		if b.left.takeGlyphs(1); len(codes) > maxMapped {
 			refuse(tooMuch)
 		}
 	}
@@ -128,6 +128,9 @@ func (b *builder) unicodeMap(s *stream) any {
 						}
 					}
 				case text:
+					if len(to) > 2*maxUnits {
+						continue
+					}
 					for v := low.value; v <= high.value; v++ {
 						put(code{low.size, v}, advance(to, v-low.value))
 						if v == 1<<32-1 {
@@ -206,6 +209,9 @@ func blocks[T any](b *bytes.Buffer, kind string, entries []T, write func(T)) {
 	}
 }
 
+// cmapEntries are the operators that end entries of a CMap, and how many operands each entry has.
+var cmapEntries = map[keyword]int{"endcodespacerange": 2, "endcidrange": 3, "endnotdefrange": 3, "endcidchar": 2, "endnotdefchar": 2}
+
 // cmap writes the CMap of a composite font's encoding anew (ISO 32000-1 section 9.7.5).
 func (b *builder) cmap(s *stream) any {
 	type entry struct {
@@ -219,7 +225,7 @@ func (b *builder) cmap(s *stream) any {
 		refuse(badFont) // another CMap of the file
 	}
 	b.cmapOperators(b.f.decode(s), func(op keyword, operands []any) {
-		size := map[keyword]int{"endcodespacerange": 2, "endcidrange": 3, "endnotdefrange": 3, "endcidchar": 2, "endnotdefchar": 2}[op]
+		size := cmapEntries[op]
 		switch {
 		case op == "usecmap" && len(operands) > 0:
 			used, _ = operands[len(operands)-1].(name)
@@ -239,9 +245,7 @@ func (b *builder) cmap(s *stream) any {
 				if op != "endcodespacerange" {
 					e.cid, ok3 = operands[size-1].(int)
 				}
-				if b.glyphs--; b.glyphs < 0 {
-					refuse(tooMuch)
-				}
+				b.left.takeGlyphs(1)
 				if !ok || !ok2 || !ok3 || e.low.size != e.high.size || e.cid < 0 || e.cid > 0xffff {
 					refuse(badFont)
 				}

@@ -55,7 +55,9 @@ func (b *builder) colorSpace(o any, s *scope, depth int) any {
 		if len(cs) == 1 {
 			return b.colorSpace(family, s, depth+1)
 		}
-		return b.once("color", o, func() any { return b.colorArray(family, cs, s, depth) })
+		made := b.once("color", o, func() any { return b.colorArray(family, cs, s, depth) })
+		b.left.takeCopy(made)
+		return made
 	}
 	return nil
 }
@@ -218,7 +220,9 @@ func (b *builder) function(o any, depth int) any {
 			return b.add(d)
 		case 3:
 			inner := array{}
-			for _, e := range b.f.array(in["Functions"]) {
+			functions := b.f.array(in["Functions"])
+			take(&b.left.parsed, len(functions)) // the copy stays
+			for _, e := range functions {
 				inner = append(inner, b.function(e, depth+1))
 			}
 			d["Functions"] = inner

@@ -138,7 +138,7 @@ func (b *builder) content(data []byte, s *scope) []byte {
 		refuse(tooMuch)
 	}
 	defer func() { b.nesting-- }()
-	b.f.spend(8 * len(data))
+	b.left.spend(costContent * len(data))
 	w := rewriter{b: b, s: s}
 	l := lexer{data: data}
 	for {

@@ -218,17 +218,18 @@ func (c *crypt) open(data []byte, num, gen int, how sealing) []byte {
 }
 
 // openStrings decrypts the strings of an object.
-func (c *crypt) openStrings(o any, num, gen int) any {
+func (f *file) openStrings(o any, num, gen int) any {
 	switch o := o.(type) {
 	case text:
-		return text(c.open([]byte(o), num, gen, c.strings))
+		f.left.spend(costSealed + 4*costByte*len(o))
+		return text(f.crypt.open([]byte(o), num, gen, f.crypt.strings))
 	case array:
 		for i := range o {
-			o[i] = c.openStrings(o[i], num, gen)
+			o[i] = f.openStrings(o[i], num, gen)
 		}
 	case dict:
 		for k, v := range o {
-			o[k] = c.openStrings(v, num, gen)
+			o[k] = f.openStrings(v, num, gen)
 		}
 	}
 	return o

@@ -1,8 +1,9 @@
 // Package pdf rebuilds a PDF page by page into a new document that has nothing
 // but what its pages show.
 //
-//	d, err := pdf.Open(data)
-//	data, err := d.Encode(step)   // its pictures at a step of the package picture
+//	left := pdf.NewBudget(pictures)     // for all documents of one mail; pictures is of package picture
+//	d, err := pdf.Open(data, left)
+//	data, size, err := d.Encode(step)   // its pictures at a step of the package picture
 //	notices := d.Removed()
 //
 // # How
@@ -35,7 +36,8 @@
 // Lab; multiple master and damaged fonts; composite and symbolic fonts that are not embedded;
 // marks and filled fields without an appearance; layers whose state differs between screen and print;
 // and whatever goes beyond the bounds on pages, objects, decoded bytes, pixels and
-// work, from which time and memory follow. Each is a [mail.Refusal] that says what to do.
+// work, from which time and memory follow. They are on all documents of one mail together, and
+// the work is that of the other pictures, too. Each is a [mail.Refusal] that says what to do.
 //
 // # What stays
 //
@@ -50,7 +52,8 @@
 // The libraries for PDF in Go load all objects of a file at once, and copy the data of each;
 // their bounds are for one stream, not for the file. With many entries that lead to one large stream, a
 // small file then needs any amount of memory. The reader here parses an object when a page needs
-// it, and holds slices of the file. The tests ask pdfcpu whether what is written is valid.
+// it, and holds slices of the file; a document that was opened keeps nothing of it. The tests ask
+// pdfcpu whether what is written is valid.
 //
 // The package is pure functions. It may import the standard library, golang.org/x/image and, of
 // Sourdine, mail for its Refusal and mail/scrub/picture.

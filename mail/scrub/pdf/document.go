@@ -1,52 +1,75 @@
 package pdf
 
 import (
-	"bytes"
-	"compress/zlib"
 	"image/png"
 	"slices"
 	"strconv"
 
 	"codeberg.org/sourdine/sourdine/mail"
+	"codeberg.org/sourdine/sourdine/mail/scrub/picture"
 )
 
-// Bounds on the new document.
-const (
-	maxPages   = 5000
-	maxWritten = 30_000  // objects
-	maxOutput  = 8 << 20 // bytes of streams that are not pictures, compressed
-	maxMarks   = 20_000  // annotations
-)
-
-// Document is a PDF that was read and rebuilt, but for the size of its pictures.
+// Document is a PDF that was read and rebuilt, but for the size of its pictures. It keeps
+// nothing of the old one.
 type Document struct {
-	file    *file
-	objects []any // the catalog first; pictures as slots
+	body    *body
 	removed []string
 	// What pictures lost is known when they are decoded.
 	ofPictures map[string]bool
-	kept       int // bytes of decoded pictures that are kept
+	pictures   *picture.Budget
+	partial    bool // pictures were not looked at, or not encoded to their end, since the mail does not fit
 	png        png.Encoder
 }
 
-// Open reads a PDF and rebuilds it. The error is a *[mail.Refusal] for whatever is no
-// PDF, is protected by a password, or has something that cannot be cleaned.
-func Open(data []byte) (d *Document, err error) {
+// Open reads a PDF and rebuilds it, out of what its mail may take. The error is a *[mail.Refusal]
+// for whatever is no PDF, is protected by a password, or has something that cannot be cleaned.
+func Open(data []byte, left *Budget) (d *Document, err error) {
 	defer func() {
 		// A fault of a decoder for hostile bytes must not end the program.
 		if r := recover(); r != nil {
 			d, err = nil, &mail.Refusal{Reason: damaged}
 		}
 	}()
-	return open(data)
+	return open(data, left)
 }
 
-func open(data []byte) (d *Document, err error) {
+func open(data []byte, left *Budget) (d *Document, err error) {
 	defer caught(&err)
-	f := openFile(data)
-	b := &builder{f: f, memo: map[memoKey]any{}, building: map[memoKey]bool{}, pixels: allPixels}
+	f := openFile(data, left)
+	b := &builder{f: f, left: left, memo: map[memoKey]any{}, building: map[memoKey]bool{}}
 	b.document()
-	return &Document{file: f, objects: b.objects, removed: b.notices(), ofPictures: map[string]bool{}, png: png.Encoder{BufferPool: new(buffers)}}, nil
+	d = &Document{body: b.body(), removed: b.notices(), ofPictures: map[string]bool{}, pictures: left.mail, png: png.Encoder{BufferPool: new(buffers)}}
+	// Pictures can need much memory. What they need of the old document is parsed again.
+	*b = builder{}
+	f.reset()
+	d.load()
+	return d, nil
+}
+
+// load takes the pictures out of the old document.
+func (d *Document) load() {
+	for _, s := range d.body.streams {
+		if o, ok := s.object.(*outStream); ok {
+			d.pictures.Fill(len(o.data))
+		}
+	}
+	for _, s := range d.body.packed {
+		d.pictures.Fill(len(s.data))
+	}
+	for _, s := range d.body.streams {
+		if p, ok := s.object.(*slot); ok {
+			if !d.pictures.Fits() {
+				d.partial = true
+				break
+			}
+			p.load(d)
+		}
+	}
+	for _, s := range d.body.streams {
+		if p, ok := s.object.(*slot); ok {
+			p.forget()
+		}
+	}
 }
 
 // buffers is the one buffer of a document's PNG encoder.
@@ -72,29 +95,30 @@ func (d *Document) Removed() []string {
 	return append(slices.Clone(d.removed), sorted(d.ofPictures)...)
 }
 
+// Partial reports whether not all of the document was looked at, because what was is too large for
+// its mail at every step. Then it may have more bytes than Encode says.
+func (d *Document) Partial() bool { return d.partial }
+
 // Encode writes the document with its pictures at a step from 0 to
-// [picture.Steps]-1. The error is a *[mail.Refusal] if a picture does not decode.
+// [picture.Steps]-1, and says how many bytes it has. Of one that is too large for its mail
+// there is no data, and the size is a guess but at the last step; at a step before
+// [picture.Budget.First] there is no size.
 // A document is not for use by several goroutines at once.
-func (d *Document) Encode(step int) (data []byte, err error) {
+func (d *Document) Encode(step int) (data []byte, size int, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			data, err = nil, &mail.Refusal{Reason: damaged}
+			data, size, err = nil, 0, &mail.Refusal{Reason: damaged}
 		}
 	}()
 	return d.encode(step)
 }
 
-func (d *Document) encode(step int) (data []byte, err error) {
+func (d *Document) encode(step int) (data []byte, size int, err error) {
 	defer caught(&err)
-	d.file.work = maxWork
-	objects := slices.Clone(d.objects)
-	z, _ := zlib.NewWriterLevel(nil, zlib.BestCompression) // the level is known
-	for i, o := range objects {
-		if p, ok := o.(*slot); ok {
-			objects[i] = p.encode(d, step)
-		}
+	if !d.pictures.Spend(costWritten * (len(d.body.places) + len(d.body.packed))) {
+		refuse(tooMuch)
 	}
-	return serialize(canonical(objects), z), nil
+	return d.body.write(step, d.pictures.Room())
 }
 
 // notice is one of the things that a document can lose.
@@ -138,6 +162,7 @@ var phrases = [noticeCount]string{
 // builder writes the new document while it walks through the old one.
 type builder struct {
 	f        *file
+	left     *Budget
 	objects  []any
 	memo     map[memoKey]any
 	building map[memoKey]bool
@@ -145,12 +170,6 @@ type builder struct {
 	layers   map[int]bool // layers that are off; nil if not looked at yet
 	nesting  int
 	fonts    int
-	glyphs   int // what is left of the glyphs of all fonts
-	pixels   int // what is left of those of all pictures
-	pictures int
-	marks    int
-	output   int
-	zip      *zlib.Writer
 }
 
 type memoKey struct {
@@ -160,23 +179,12 @@ type memoKey struct {
 
 // add appends an object and returns its reference.
 func (b *builder) add(o any) ref {
-	if len(b.objects) >= maxWritten {
-		refuse(tooMuch)
-	}
+	take(&b.left.written, 1)
 	b.objects = append(b.objects, o)
 	return ref(len(b.objects))
 }
 
-func (b *builder) deflated(d dict, data []byte) *outStream {
-	if b.zip == nil {
-		b.zip, _ = zlib.NewWriterLevel(nil, zlib.BestCompression) // the level is known
-	}
-	s := deflated(b.zip, d, data)
-	if b.output += len(s.data); b.output > maxOutput {
-		refuse(tooMuch)
-	}
-	return s
-}
+func (b *builder) deflated(d dict, data []byte) *outStream { return b.left.deflated(d, data) }
 
 // once builds what o refers to one time. What contains itself is left out where
 // it does.
@@ -216,7 +224,6 @@ func numbered(prefix name, n int) name { return prefix + name(strconv.Itoa(n)) }
 // document builds the catalog, the pages and what they need.
 func (b *builder) document() {
 	catalog := b.f.dict(b.f.trailer["Root"])
-	b.glyphs = maxGlyphs
 	b.note(catalog)
 	form := b.f.dict(catalog["AcroForm"])
 	if b.f.bool(catalog["NeedsRendering"]) {
@@ -274,9 +281,10 @@ func (w *pageWalk) node(o any, inherited dict, depth int) {
 	if node == nil {
 		return
 	}
-	if depth > maxDepth || len(w.kids) >= maxPages {
+	if depth > maxDepth {
 		refuse(tooMuch)
 	}
+	w.b.left.spend(costEntry)
 	attributes := dict{}
 	for _, k := range []name{"Resources", "MediaBox", "CropBox", "Rotate"} {
 		if v := first(node, k); v != nil {
@@ -291,6 +299,7 @@ func (w *pageWalk) node(o any, inherited dict, depth int) {
 		}
 		return
 	}
+	take(&w.b.left.pages, 1)
 	w.kids = append(w.kids, w.b.page(node, attributes, w.form, w.tree))
 }
 
@@ -368,14 +377,15 @@ func (b *builder) contents(o any) []byte {
 	if list == nil {
 		list = array{o}
 	}
-	var parts [][]byte
+	var all []byte
 	for _, o := range list {
 		if s, ok := b.f.resolve(o).(*stream); ok {
-			parts = append(parts, b.f.decode(s))
+			if data := b.f.decode(s); all == nil {
+				all = data
+			} else {
+				all = append(append(all, '\n'), data...)
+			}
 		}
 	}
-	if len(parts) == 1 {
-		return parts[0]
-	}
-	return bytes.Join(parts, []byte("\n"))
+	return all
 }

@@ -24,6 +24,7 @@ func (f *file) filters(d dict) (names []name, params []dict) {
 	if !ok {
 		parms = array{first(d, "DecodeParms", "DP")}
 	}
+	f.left.spend(costElement * len(list))
 	for i, o := range list {
 		filter, ok := f.resolve(o).(name)
 		if !ok {
@@ -62,10 +63,13 @@ func first(d dict, keys ...name) any {
 // is counted as work.
 func (f *file) open(s *stream) (r io.Reader, picture name, params dict) {
 	names, parms := f.filters(s.dict)
-	if r = bytes.NewReader(s.raw); s.sealed {
-		f.spend(4 * len(s.raw))
-		r = bytes.NewReader(f.crypt.open(s.raw, s.num, s.gen, f.crypt.streams))
+	f.left.spend(costStream + costFilter*len(names))
+	raw := s.raw
+	if s.sealed {
+		f.spend(4 * len(raw))
+		raw = f.crypt.open(raw, s.num, s.gen, f.crypt.streams)
 	}
+	r = bytes.NewReader(raw)
 	for i, filter := range names {
 		switch filter {
 		case "FlateDecode":
@@ -87,6 +91,9 @@ func (f *file) open(s *stream) (r io.Reader, picture name, params dict) {
 			if i+1 < len(names) {
 				refuse(damaged)
 			}
+			if i == 0 {
+				r = &counted{r, f}
+			}
 			return r, filter, parms[i]
 		case "Crypt":
 			refuse(protected)
@@ -105,13 +112,11 @@ func (f *file) decode(s *stream) []byte {
 	if picture != "" {
 		refuse(damaged)
 	}
-	data, err := io.ReadAll(io.LimitReader(r, int64(f.decoded)+1))
+	data, err := io.ReadAll(io.LimitReader(r, int64(f.left.decoded)+1))
 	if err != nil {
 		refuse(damaged)
 	}
-	if f.decoded -= len(data); f.decoded < 0 {
-		refuse(tooMuch)
-	}
+	take(&f.left.decoded, len(data))
 	return data
 }
 
@@ -308,15 +313,16 @@ func (f *file) predicted(r io.Reader, params dict) io.Reader {
 		refuse(damaged)
 	}
 	row := make([]byte, (colors*bits*columns+7)/8)
-	return &predictorReader{r: r, png: predictor >= 10, row: row, before: make([]byte, len(row)),
+	return &predictorReader{left: f.left, r: r, png: predictor >= 10, row: row, before: make([]byte, len(row)),
 		size: max(1, colors*bits/8), colors: colors, bits: bits}
 }
 
 type predictorReader struct {
+	left        *Budget
 	r           io.Reader
 	png         bool
 	row, before []byte
-	left        []byte // of row, not read yet
+	rest        []byte // of row, not read yet
 	size        int    // bytes of a pixel
 	colors      int
 	bits        int
@@ -324,21 +330,22 @@ type predictorReader struct {
 }
 
 func (p *predictorReader) Read(b []byte) (int, error) {
-	if len(p.left) == 0 {
+	if len(p.rest) == 0 {
 		if p.err != nil {
 			return 0, p.err
 		}
-		if p.err = p.next(); p.err != nil && len(p.left) == 0 {
+		if p.err = p.next(); p.err != nil && len(p.rest) == 0 {
 			return 0, p.err
 		}
 	}
-	n := copy(b, p.left)
-	p.left = p.left[n:]
+	n := copy(b, p.rest)
+	p.rest = p.rest[n:]
 	return n, nil
 }
 
 func (p *predictorReader) next() error {
 	p.row, p.before = p.before, p.row
+	p.left.spend(costRow)
 	filter := []byte{2}
 	if p.png {
 		if _, err := io.ReadFull(p.r, filter); err != nil {
@@ -358,7 +365,7 @@ func (p *predictorReader) next() error {
 	} else {
 		p.undiff()
 	}
-	p.left = p.row[:n]
+	p.rest = p.row[:n]
 	return err
 }
 
@@ -404,6 +411,7 @@ func (p *predictorReader) undiff() {
 			p.row[i], p.row[i+1] = byte(v>>8), byte(v)
 		}
 	default:
+		p.left.spend(costBits * (len(p.row) * 8 / p.bits))
 		last := make([]int, p.colors)
 		for i := 0; i < len(p.row)*8/p.bits; i++ {
 			at, shift := i*p.bits/8, 8-p.bits-i*p.bits%8

@@ -12,11 +12,7 @@ const (
 	notEmbedded = "The PDF uses a font that it does not carry. Export it again with all fonts embedded, and attach that."
 )
 
-// Bounds on fonts.
-const (
-	maxGlyphs   = 2 << 20  // of all fonts, in programs and maps
-	maxFontData = 32 << 20 // bytes of one font program
-)
+const maxFontData = 8 << 20 // bytes of one font program: a larger one does not fit into a mail
 
 // font rebuilds a font (ISO 32000-1 section 9). All embedded fonts are named
 // F1, F2 and so on. A simple font that is not embedded becomes the nearest of the
@@ -45,6 +41,7 @@ type program struct {
 	key    name // of the font descriptor
 	stream ref
 	glyphs map[string]string // new names of glyphs whose names are not common ones
+	left   *Budget
 }
 
 // sources are the keys under which a descriptor has the program (ISO 32000-1 table 126).
@@ -66,7 +63,7 @@ func (b *builder) program(descriptor dict) *program {
 func (b *builder) makeProgram(s *stream) *program {
 	b.fonts++
 	b.remove(noticeFonts)
-	p := &program{name: numbered("F", b.fonts), glyphs: map[string]string{}}
+	p := &program{name: numbered("F", b.fonts), glyphs: map[string]string{}, left: b.left}
 	data := b.f.decode(s)
 	if len(data) > maxFontData {
 		refuse(tooMuch)
@@ -211,9 +208,14 @@ func (b *builder) encoding(o any, p *program) any {
 		if base := b.f.name(e["BaseEncoding"]); encodings[base] {
 			d["BaseEncoding"] = base
 		}
+		if p == nil {
+			p = &program{left: b.left}
+		}
 		var differences array
 		code := 0
-		for _, o := range b.f.array(e["Differences"]) {
+		in := b.f.array(e["Differences"])
+		take(&b.left.parsed, len(in)) // the copy stays
+		for _, o := range in {
 			switch v := b.f.resolve(o).(type) {
 			case int:
 				if code = v; code >= 0 && code <= 255 {
@@ -252,13 +254,15 @@ var (
 	variant       = regexp.MustCompile(`^(?:alt|sc|smcp|c2sc|oldstyle|osf|onum|lf|lnum|tf|tnum|pnum|tosf|tlf|fitted|case|sup|sups|superior|sub|subs|inferior|sinf|numr|dnom|liga|dlig|init|medi|fina|isol|swash|swsh|small|cap|zero|ss[0-9]{2}|cv[0-9]{2}|[0-9]{1,3})$`)
 )
 
+const maxGlyphName = 64 // bytes of a common name
+
 // isCommon says whether a glyph's name is a common one: in the list, a number with a
 // letter or word before it, several of these joined by "_", or a variant of one.
 func isCommon(glyph string) bool {
 	if common[glyph] {
 		return true
 	}
-	if len(glyph) > 64 {
+	if len(glyph) > maxGlyphName {
 		return false
 	}
 	base, suffix, found := strings.Cut(glyph, ".")
@@ -285,7 +289,7 @@ func (p *program) rename(glyphs []string) {
 	}
 	n := 0
 	for _, g := range glyphs {
-		if p.glyphs[g] != "" || isCommon(g) {
+		if p.glyphs[g] != "" || p.isCommon(g) {
 			continue
 		}
 		for n++; taken[string(numbered("g", n))]; n++ {
@@ -296,13 +300,21 @@ func (p *program) rename(glyphs []string) {
 
 // glyph returns a glyph's new name.
 func (p *program) glyph(old string) string {
-	if isCommon(old) {
+	if p.isCommon(old) {
 		return old
 	}
-	if p != nil && p.glyphs[old] != "" {
+	if p.glyphs[old] != "" {
 		return p.glyphs[old]
 	}
 	return ".notdef"
+}
+
+// isCommon is the function isCommon, whose time is taken.
+func (p *program) isCommon(glyph string) bool {
+	if !common[glyph] {
+		p.left.spend(costName * min(len(glyph), maxGlyphName))
+	}
+	return isCommon(glyph)
 }
 
 // drawnFont rebuilds a Type 3 font, whose glyphs are content streams (ISO 32000-1
@@ -316,7 +328,7 @@ func (b *builder) drawnFont(in dict, parent *scope) any {
 	}
 	d["FontBBox"], d["FontMatrix"] = box, m
 	procs := b.f.dict(in["CharProcs"])
-	p := &program{glyphs: map[string]string{}}
+	p := &program{glyphs: map[string]string{}, left: b.left}
 	var order []string
 	known := map[string]bool{}
 	differences := b.f.array(b.f.dict(in["Encoding"])["Differences"])
@@ -326,9 +338,7 @@ func (b *builder) drawnFont(in dict, parent *scope) any {
 			order = append(order, string(g))
 		}
 	}
-	if b.glyphs -= len(order); b.glyphs < 0 {
-		refuse(tooMuch)
-	}
+	b.left.takeGlyphs(len(order))
 	p.rename(order)
 	s := b.scope(in["Resources"], parent)
 	made := dict{}
@@ -420,7 +430,9 @@ func (b *builder) compositeFont(in dict) any {
 // cidWidths keeps the numbers of a W or W2 array and of the arrays in it.
 func (b *builder) cidWidths(o any) array {
 	var out array
-	for _, e := range b.f.array(o) {
+	in := b.f.array(o)
+	take(&b.left.parsed, len(in)) // the copy stays
+	for _, e := range in {
 		switch e := b.f.resolve(e).(type) {
 		case int, decimal:
 			out = append(out, e)

@@ -13,6 +13,7 @@ import (
 	"unicode/utf16"
 
 	"codeberg.org/sourdine/sourdine/internal/sample"
+	"codeberg.org/sourdine/sourdine/mail/scrub/picture"
 )
 
 // document is a PDF of the objects from number 1 on, with a mark in its first lines.
@@ -33,13 +34,22 @@ func page1(entries, content string, more ...string) []byte {
 
 const helvetica = "/Font << /Hel << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >>"
 
+// budget is that of a mail with room for any document.
+func budget() *Budget { return NewBudget(picture.NewBudget(1 << 30)) }
+
+// building begins to build a document.
+func building(in []byte) *builder {
+	left := budget()
+	return &builder{f: openFile(in, left), left: left}
+}
+
 func scrub(t *testing.T, in []byte) []byte {
 	t.Helper()
-	d, err := open(in)
+	d, err := open(in, budget())
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	out, err := d.encode(0)
+	out, _, err := d.encode(0)
 	if err != nil {
 		t.Fatalf("encode: %v", err)
 	}

@@ -3,6 +3,7 @@ package pdf
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"image"
 	"image/color"
 	"image/draw"
@@ -10,6 +11,8 @@ import (
 	"image/png"
 	"io"
 	"math"
+	"runtime/debug"
+	"slices"
 
 	"golang.org/x/image/ccitt"
 
@@ -19,12 +22,10 @@ import (
 
 // Bounds on pictures.
 const (
-	maxSide   = 1 << 15  // pixels
-	maxPixels = 40e6     // of one picture
-	allPixels = 200e6    // of a document
-	keepBytes = 96 << 20 // of decoded pictures between steps
-	// Pictures of a document; icons and the glyphs of bitmap fonts may be more.
-	maxPictures = 2000
+	maxSide   = 1 << 15 // pixels
+	maxPixels = 40e6    // of one picture
+	// From this many bytes on that decoding takes, what came before is given back to the system first.
+	giveBackFrom = 64 << 20
 	// Up to this side a picture without loss, and up to this many colours one that is
 	// not larger than any that is scaled, is a drawing whose pixels are meant one by one, like a QR code.
 	maxIcon   = 64
@@ -39,10 +40,10 @@ const (
 	oddInks   = "The PDF has a picture in inks or colours that cannot be cleaned. Export it with its pictures in RGB, or print it to a new PDF."
 	matte     = "The PDF has a picture with soft edges in a form that cannot be cleaned. Print it to a new PDF, and attach that."
 	largeScan = "The PDF has pictures with more pixels than can be cleaned here. Export it with smaller pictures, or split it."
+	manyScans = "The PDF has pictures with more pixels, together with what else is attached, than can be cleaned at once. Send it in a mail of its own, export it with smaller pictures, or split it."
 )
 
-// slot is a picture of the document. It is decoded and encoded anew when the
-// size is known.
+// slot is a picture of the document.
 type slot struct {
 	f             *file
 	s             *stream
@@ -63,8 +64,14 @@ type slot struct {
 	alpha         *slot // the soft mask by which the colours were blended with the matte
 	matte         color.RGBA
 
-	made *picture.Picture // kept between steps while there is room
-	same *outStream       // what is the same for every step
+	left  *Budget
+	sized *picture.Sized // if it is scaled
+	same  *outStream     // if it is the same at every step
+}
+
+// forget lets go of the old document, when this picture and those that need it are loaded.
+func (p *slot) forget() {
+	p.f, p.s, p.palette, p.decode, p.params, p.alpha = nil, nil, nil, nil, nil, nil
 }
 
 // picture takes an image XObject (ISO 32000-1 section 8.9.5).
@@ -77,6 +84,7 @@ func (b *builder) picture(s *stream) any {
 		p.soft = b.once("mask", s.dict["SMask"], func() any { return b.addSlot(b.slot(mask, true)) })
 		if m := b.f.numbers(mask.dict["Matte"], p.samples); m != nil && p.soft != nil {
 			p.alpha = b.objects[p.soft.(ref)-1].(*slot)
+			b.draw(p.alpha) // a second time
 			if p.palette != nil || p.alpha.width != p.width || p.alpha.height != p.height {
 				refuse(matte)
 			}
@@ -102,6 +110,7 @@ func (b *builder) picture(s *stream) any {
 		}
 		alpha := *p
 		alpha.keyed, alpha.gray = true, true
+		b.draw(p)
 		p.soft = b.addSlot(&alpha)
 	}
 	return b.addSlot(p)
@@ -114,10 +123,20 @@ func (b *builder) addSlot(p *slot) any {
 	return b.add(p)
 }
 
+// draw takes the pixels of a picture that will be decoded.
+func (b *builder) draw(p *slot) {
+	if p.width > maxSide || p.height > maxSide || p.width*p.height > maxPixels {
+		refuse(largeScan)
+	}
+	if !b.left.mail.Draw(p.width * p.height) {
+		refuse(manyScans)
+	}
+}
+
 // slot reads the dictionary of an image, or of a mask, which has one component.
 func (b *builder) slot(s *stream, mask bool) *slot {
 	d := s.dict
-	p := &slot{f: b.f, s: s, width: b.f.integer(d["Width"], 0), height: b.f.integer(d["Height"], 0),
+	p := &slot{f: b.f, s: s, left: b.left, width: b.f.integer(d["Width"], 0), height: b.f.integer(d["Height"], 0),
 		bits: b.f.integer(d["BitsPerComponent"], 8), samples: 1, stencil: b.f.bool(d["ImageMask"]), interpolate: b.f.bool(d["Interpolate"])}
 	if p.width <= 0 || p.height <= 0 {
 		return nil
@@ -130,12 +149,10 @@ func (b *builder) slot(s *stream, mask bool) *slot {
 		}
 		p.width, p.height = config.Width, config.Height
 	}
-	if b.pictures++; b.pictures > maxPictures && max(p.width, p.height) > maxIcon {
-		refuse(largeScan)
+	if b.left.pictures--; b.left.pictures < 0 && max(p.width, p.height) > maxIcon {
+		refuse(manyScans)
 	}
-	if b.pixels -= p.width * p.height; p.width > maxSide || p.height > maxSide || p.width*p.height > maxPixels || b.pixels < 0 {
-		refuse(largeScan)
-	}
+	b.draw(p)
 	switch p.filter {
 	case "JPXDecode":
 		refuse(jpx)
@@ -291,117 +308,184 @@ func (p *slot) reader() io.Reader {
 	return r
 }
 
-// encode returns the picture as it is in the document at a size.
-func (p *slot) encode(d *Document, step int) *outStream {
-	if p.same != nil {
-		return p.same
+// at returns the picture as it is in the document at a step. It reports whether that is known. One that
+// was not looked at has a byte or more.
+func (p *slot) at(step int) (*outStream, bool) {
+	switch {
+	case p.same != nil:
+		return p.same, true
+	case p.sized == nil:
+		return &outStream{size: 1}, true
 	}
-	if p.made == nil {
-		made, exact := p.load()
-		if exact != nil {
-			var out bytes.Buffer
-			if err := d.png.Encode(&out, exact); err != nil {
-				refuse(damaged)
-			}
-			p.same = p.out(out.Bytes(), "image/png")
-			if bits, ok := exact.(*image.Paletted); ok && p.bits == 1 && p.blackAndWhite() {
-				if fax := encodeFax(bits); len(fax) < len(p.same.data) {
-					p.same.data, p.same.dict["Filter"] = fax, name("CCITTFaxDecode")
-					p.same.dict["DecodeParms"] = dict{"K": -1, "Columns": p.width, "Rows": p.height}
-				}
-			}
-			return p.same
-		}
-		for _, phrase := range made.Removed() {
-			d.ofPictures[phrase] = true
-		}
-		if size := p.width * p.height * 3; d.kept+min(size, 3*maxDrawn*maxDrawn) <= keepBytes {
-			d.kept += min(size, 3*maxDrawn*maxDrawn)
-			p.made = made
-		}
-		return p.encodeAt(made, step)
+	data, mediaType, size, err := p.sized.At(step)
+	checked(p.sized, err)
+	switch {
+	case data != nil:
+		return p.out(data, mediaType), true
+	case size > 0:
+		return &outStream{size: size}, true
 	}
-	return p.encodeAt(p.made, step)
+	return nil, false
 }
 
-func (p *slot) encodeAt(made *picture.Picture, step int) *outStream {
-	data, mediaType, err := made.Encode(step)
+// load decodes the picture: to one that is scaled, or to one whose pixels stay, which is encoded.
+func (p *slot) load(d *Document) {
+	p.left.spend(costPicture)
+	sized, exact := p.decoded(d.pictures)
+	if exact != nil {
+		if p.same = p.exactly(d, exact); !d.pictures.Fill(p.same.size) {
+			p.same.data, d.partial = nil, true
+		}
+		return
+	}
+	for _, phrase := range sized.Removed() {
+		d.ofPictures[phrase] = true
+	}
+	p.sized = sized
+}
+
+// exactly encodes a picture without loss, if it fits into the mail. A scan of one bit a pixel is a
+// fax or a PNG, whichever is shorter.
+func (p *slot) exactly(d *Document, img image.Image) *outStream {
+	p.left.spend(costLossless*rawBytes(img) + costRow*p.height)
+	most := d.pictures.Left()
+	var fax *outStream
+	if bits, ok := img.(*image.Paletted); ok && p.bits == 1 && p.blackAndWhite() {
+		p.left.spend(costFax * p.width * p.height)
+		if fax = p.fax(bits); fax.size <= most {
+			// With what a PNG has beside its rows, a longer one has longer rows than the fax.
+			most = fax.size + fax.size/1024 + 1024
+		}
+	}
+	whole := picture.UpTo{Left: most}
+	s := &outStream{size: most + 1} // or more
+	if err := d.png.Encode(&whole, img); err == nil {
+		s = p.out(whole.Bytes(), "image/png")
+	} else if !errors.Is(err, picture.ErrFull) {
+		refuse(damaged)
+	}
+	p.left.spend(costOf * len(whole.Bytes()))
+	if fax != nil && fax.size < s.size {
+		return fax
+	}
+	return s
+}
+
+// rawBytes is how many bytes a picture without loss has before it is compressed.
+func rawBytes(img image.Image) int {
+	pixels := img.Bounds().Dx() * img.Bounds().Dy()
+	switch img := img.(type) {
+	case *image.RGBA:
+		return 3 * pixels
+	case *image.Paletted:
+		if len(img.Palette) <= fewColors {
+			return pixels / 2
+		}
+	}
+	return pixels
+}
+
+// fax makes the image XObject of a scan in black and white (ISO 32000-1 section 7.4.6).
+func (p *slot) fax(bits *image.Paletted) *outStream {
+	d := p.dict()
+	d["Width"], d["Height"], d["BitsPerComponent"], d["Filter"] = p.width, p.height, 1, name("CCITTFaxDecode")
+	d["DecodeParms"] = dict{"K": -1, "Columns": p.width, "Rows": p.height}
+	if p.stencil {
+		d["ImageMask"] = true
+	} else {
+		d["ColorSpace"] = name("DeviceGray")
+	}
+	data := encodeFax(bits)
+	return &outStream{d, data, len(data)}
+}
+
+// decoded decodes the picture.
+func (p *slot) decoded(budget *picture.Budget) (*picture.Sized, image.Image) {
+	if p.width*p.height*max(3, p.samples) > giveBackFrom {
+		debug.FreeOSMemory()
+	}
+	if p.filter == "DCTDecode" && !p.keyed {
+		data := p.compressed()
+		if p.plainDecode() && p.samples != 4 && p.palette == nil && p.alpha == nil {
+			return checked(budget.Decode(withoutExif(data))), nil
+		}
+		img := p.decodeJPEG(data)
+		if p.alpha != nil {
+			img = p.unblended(img)
+		}
+		return checked(budget.FromImage(img, true)), nil
+	}
+	img := p.decodeSamples()
+	if p.alpha != nil {
+		img = p.unblended(img)
+	}
+	switch {
+	case p.bits == 1 && p.samples == 1 && !p.keyed || max(p.width, p.height) <= maxIcon:
+		return nil, img
+	case max(p.width, p.height) > maxDrawn:
+		return checked(budget.FromImage(img, false)), nil
+	case p.palette != nil && len(p.palette) <= fewColors || colors(img) <= fewColors:
+		return nil, img
+	}
+	return checked(budget.Again(img)), nil
+}
+
+// compressed returns the bytes of a JPEG.
+func (p *slot) compressed() []byte {
+	data, err := io.ReadAll(io.LimitReader(p.reader(), maxDecoded))
 	if err != nil {
 		refuse(damaged)
 	}
-	return p.out(data, mediaType)
-}
-
-// load decodes the picture: to one that is scaled, or to one whose pixels stay.
-func (p *slot) load() (*picture.Picture, image.Image) {
-	var img image.Image
-	if p.filter == "DCTDecode" && !p.keyed {
-		data, err := io.ReadAll(io.LimitReader(p.reader(), maxDecoded))
-		if err != nil {
-			refuse(damaged)
-		}
-		if p.plainDecode() && p.samples != 4 && p.palette == nil && p.alpha == nil {
-			made, err := picture.Decode(withoutExif(data))
-			return checked(made, err), nil
-		}
-		if img = p.decodeJPEG(data); p.alpha != nil {
-			img = p.unblended(img)
-		}
-		made, err := picture.FromImage(img, true)
-		return checked(made, err), nil
-	}
-	if img = p.decodeSamples(); p.alpha != nil {
-		img = p.unblended(img)
-	}
-	if p.bits == 1 && p.samples == 1 && !p.keyed || max(p.width, p.height) <= maxIcon {
-		return nil, img
-	}
-	if max(p.width, p.height) <= maxDrawn {
-		if p.palette != nil && len(p.palette) <= fewColors || colors(img) <= fewColors {
-			return nil, img
-		}
-		// What the package picture made is known to it, and stays as it is.
-		var data bytes.Buffer
-		if err := png.Encode(&data, img); err != nil {
-			refuse(damaged)
-		}
-		made, err := picture.Decode(data.Bytes())
-		return checked(made, err), nil
-	}
-	made, err := picture.FromImage(img, false)
-	return checked(made, err), nil
+	return data
 }
 
 // unblended undoes the blending of the colours with the matte (ISO 32000-1 section 11.6.5.3).
 func (p *slot) unblended(img image.Image) image.Image {
 	var mask image.Image
 	if p.alpha.filter == "DCTDecode" {
-		data, err := io.ReadAll(io.LimitReader(p.alpha.reader(), maxDecoded))
-		if err != nil {
-			refuse(damaged)
-		}
-		mask = p.alpha.decodeJPEG(data)
+		mask = p.alpha.decodeJPEG(p.alpha.compressed())
 	} else {
 		mask = p.alpha.decodeSamples()
 	}
-	out := image.NewRGBA(img.Bounds())
+	out, ok := img.(*image.RGBA)
+	if !ok {
+		out = image.NewRGBA(img.Bounds())
+		draw.Draw(out, out.Rect, img, image.Point{}, draw.Src)
+	}
+	p.left.spend(costPixel * p.width * p.height)
+	opacity := opacities(mask)
 	for y := range p.height {
+		row := out.Pix[y*out.Stride:][:4*p.width]
 		for x := range p.width {
-			c := color.RGBAModel.Convert(img.At(x, y)).(color.RGBA)
-			if a := int(color.GrayModel.Convert(mask.At(x, y)).(color.Gray).Y); a > 0 {
-				undo := func(v, m uint8) uint8 {
-					return uint8(min(max(int(m)+(int(v)-int(m))*255/a, 0), 255))
-				}
-				c.R, c.G, c.B = undo(c.R, p.matte.R), undo(c.G, p.matte.G), undo(c.B, p.matte.B)
+			a := int(opacity(x, y))
+			if a == 0 || a == 255 {
+				continue
 			}
-			out.SetRGBA(x, y, c)
+			undo := func(v, m uint8) uint8 {
+				return uint8(min(max(int(m)+(int(v)-int(m))*255/a, 0), 255))
+			}
+			c := row[4*x : 4*x+3 : 4*x+3]
+			c[0], c[1], c[2] = undo(c[0], p.matte.R), undo(c[1], p.matte.G), undo(c[2], p.matte.B)
 		}
 	}
 	return out
 }
 
-func checked(made *picture.Picture, err error) *picture.Picture {
-	if r, ok := err.(*mail.Refusal); ok {
+// opacities returns what reads a soft mask, in which all colours are gray.
+func opacities(mask image.Image) func(x, y int) uint8 {
+	switch mask := mask.(type) {
+	case *image.RGBA:
+		return func(x, y int) uint8 { return mask.Pix[y*mask.Stride+4*x] }
+	case *image.Gray:
+		return func(x, y int) uint8 { return mask.Pix[y*mask.Stride+x] }
+	}
+	return func(x, y int) uint8 { return color.GrayModel.Convert(mask.At(x, y)).(color.Gray).Y }
+}
+
+func checked(made *picture.Sized, err error) *picture.Sized {
+	if errors.Is(err, picture.TooMuch) {
+		refuse(manyScans)
+	} else if r, ok := err.(*mail.Refusal); ok {
 		panic(refusal{r})
 	} else if err != nil {
 		refuse(damaged)
@@ -411,8 +495,8 @@ func checked(made *picture.Picture, err error) *picture.Picture {
 
 // colors counts the colours of a picture, up to one more than a few.
 func colors(img image.Image) int {
-	seen := map[[4]uint8]bool{}
-	size := 4
+	var seen [fewColors + 1]uint32
+	n, size := 0, 4
 	var pix []uint8
 	switch img := img.(type) {
 	case *image.RGBA:
@@ -422,15 +506,17 @@ func colors(img image.Image) int {
 	case *image.Paletted:
 		pix, size = img.Pix, 1
 	}
-	var last [4]uint8
-	for i := 0; i < len(pix) && len(seen) <= fewColors; i += size {
-		var c [4]uint8
-		copy(c[:], pix[i:i+size])
-		if c != last || i == 0 {
-			seen[c], last = true, c
+	for i := 0; i < len(pix) && n <= fewColors; i += size {
+		c := uint32(pix[i])
+		if size == 4 {
+			c = binary.LittleEndian.Uint32(pix[i:])
+		}
+		if !slices.Contains(seen[:n], c) {
+			seen[n] = c
+			n++
 		}
 	}
-	return len(seen)
+	return n
 }
 
 // withoutExif leaves out the segments of Exif and XMP: a reader of PDF does not turn a
@@ -459,114 +545,179 @@ func (p *slot) decodeJPEG(data []byte) image.Image {
 	if err != nil || config.Width <= 0 || config.Height <= 0 || config.Width*config.Height > maxPixels/2 {
 		refuse(largeScan)
 	}
+	pixels := ((config.Width + 15) &^ 15) * ((config.Height + 15) &^ 15) // in whole units, which are at most as large
+	p.left.spend((costJPEG*p.samples+costPixel)*pixels + costCoded*len(data))
 	img, err := jpeg.Decode(bytes.NewReader(data))
 	if err != nil {
 		refuse(oddInks)
 	}
 	out := image.NewRGBA(image.Rect(0, 0, config.Width, config.Height))
-	sample := make([]uint8, 4)
-	for y := range config.Height {
-		for x := range config.Width {
-			n := 3
-			switch img := img.(type) {
-			case *image.CMYK:
-				i := img.PixOffset(x, y)
-				for j := range sample {
-					sample[j] = 255 - img.Pix[i+j]
-				}
-				n = 4
-			case *image.Gray:
-				sample[0], n = img.GrayAt(x, y).Y, 1
-			default:
+	switch img := img.(type) {
+	case *image.Gray:
+		p.expect(1)
+		values := make([]uint8, config.Width)
+		for y := range config.Height {
+			for x, v := range img.Pix[y*img.Stride:][:config.Width] {
+				values[x] = p.decode[0][v]
+			}
+			p.colored(out.Pix[y*out.Stride:], values)
+		}
+	case *image.CMYK:
+		p.expect(4)
+		for y := range config.Height {
+			row, pix := img.Pix[y*img.Stride:][:4*config.Width], out.Pix[y*out.Stride:][:4*config.Width]
+			for i, v := range row {
+				row[i] = p.decode[i&3][255-v]
+			}
+			p.colored(pix, row)
+		}
+	case *image.YCbCr:
+		p.expect(3)
+		for y := range config.Height {
+			pix := out.Pix[y*out.Stride:][:4*config.Width]
+			for x := range config.Width {
+				at, chroma := img.YOffset(x, y), img.COffset(x, y)
+				r, g, b := color.YCbCrToRGB(img.Y[at], img.Cb[chroma], img.Cr[chroma])
+				c := pix[4*x : 4*x+4 : 4*x+4]
+				c[0], c[1], c[2], c[3] = p.decode[0][r], p.decode[1][g], p.decode[2][b], 255
+			}
+		}
+	default:
+		p.expect(3)
+		values := make([]uint8, 3*config.Width)
+		for y := range config.Height {
+			for x := range config.Width {
 				r, g, b, _ := img.At(x, y).RGBA()
-				sample[0], sample[1], sample[2] = uint8(r>>8), uint8(g>>8), uint8(b>>8)
+				values[3*x], values[3*x+1], values[3*x+2] = p.decode[0][r>>8], p.decode[1][g>>8], p.decode[2][b>>8]
 			}
-			if n != p.samples {
-				refuse(oddInks)
-			}
-			for j := range n {
-				sample[j] = p.decode[j][sample[j]]
-			}
-			if p.palette != nil {
-				out.Set(x, y, p.palette[sample[0]])
-			} else {
-				out.Set(x, y, p.color(sample[:n]))
-			}
+			p.colored(out.Pix[y*out.Stride:], values)
 		}
 	}
 	return out
 }
 
+// expect refuses a JPEG of other samples than its dictionary says.
+func (p *slot) expect(samples int) {
+	if p.samples != samples {
+		refuse(oddInks)
+	}
+}
+
+// colored turns a row of decoded values into red, green, blue and opacity.
+func (p *slot) colored(pix, values []uint8) {
+	switch {
+	case p.palette != nil:
+		for x, v := range values {
+			c := color.RGBAModel.Convert(p.palette[v]).(color.RGBA)
+			copy(pix[4*x:], []uint8{c.R, c.G, c.B, 255})
+		}
+	case p.samples == 1:
+		for x, v := range values {
+			c := pix[4*x : 4*x+4 : 4*x+4]
+			c[0], c[1], c[2], c[3] = v, v, v, 255
+		}
+	case p.samples == 3:
+		for x := range len(values) / 3 {
+			c, v := pix[4*x:4*x+4:4*x+4], values[3*x:3*x+3:3*x+3]
+			c[0], c[1], c[2], c[3] = v[0], v[1], v[2], 255
+		}
+	default:
+		for x := range len(values) / 4 {
+			c, v := pix[4*x:4*x+4:4*x+4], values[4*x:4*x+4:4*x+4]
+			r, g, b := color.CMYKToRGB(v[0], v[1], v[2], v[3])
+			c[0], c[1], c[2], c[3] = r, g, b, 255
+		}
+	}
+}
+
 // decodeSamples decodes rows of samples.
 func (p *slot) decodeSamples() image.Image {
 	rect := image.Rect(0, 0, p.width, p.height)
-	r := p.rows()
-	row := make([]byte, (p.width*p.samples*p.bits+7)/8)
-	var set func(x, y int, v []uint8)
+	var take func(y int, values []uint8)
 	var img image.Image
 	switch {
 	case p.keyed:
 		out := image.NewGray(rect)
-		set, img = func(x, y int, v []uint8) { out.Pix[y*out.Stride+x] = v[0] }, out
+		take, img = func(y int, values []uint8) { copy(out.Pix[y*out.Stride:], values) }, out
 	case p.palette != nil:
 		out := image.NewPaletted(rect, p.palette)
-		set, img = func(x, y int, v []uint8) { out.Pix[y*out.Stride+x] = v[0] }, out
+		take, img = func(y int, values []uint8) { copy(out.Pix[y*out.Stride:], values) }, out
 	case p.samples == 1 && p.bits == 1:
 		out := image.NewPaletted(rect, color.Palette{color.RGBA{0, 0, 0, 255}, color.RGBA{255, 255, 255, 255}})
-		set, img = func(x, y int, v []uint8) { out.Pix[y*out.Stride+x] = v[0] >> 7 }, out
-	case p.samples == 1:
-		out := image.NewGray(rect)
-		set, img = func(x, y int, v []uint8) { out.Pix[y*out.Stride+x] = v[0] }, out
-	default:
-		out := image.NewRGBA(rect)
-		set, img = func(x, y int, v []uint8) {
-			i := out.PixOffset(x, y)
-			c := out.Pix[i : i+4 : i+4]
-			if c[3] = 255; p.inks {
-				c[0], c[1], c[2] = color.CMYKToRGB(v[0], v[1], v[2], v[3])
-			} else {
-				copy(c, v)
+		take, img = func(y int, values []uint8) {
+			for x, v := range values {
+				out.Pix[y*out.Stride+x] = v >> 7
 			}
 		}, out
+	case p.samples == 1:
+		out := image.NewGray(rect)
+		take, img = func(y int, values []uint8) { copy(out.Pix[y*out.Stride:], values) }, out
+	default:
+		out := image.NewRGBA(rect)
+		take, img = func(y int, values []uint8) { p.colored(out.Pix[y*out.Stride:], values) }, out
 	}
-	values := make([]uint8, p.samples)
+	p.left.spend((costPixel+costSample*p.samples)*p.width*p.height + costRow*p.height)
+	r := p.rows()
+	row := make([]byte, (p.width*p.samples*p.bits+7)/8)
+	values := make([]uint8, p.width*p.samples)
 	for y := range p.height {
 		n, err := io.ReadFull(r, row)
 		if err != nil {
 			clear(row[n:]) // readers show what there is
 		}
-		at := 0
-		for x := range p.width {
-			transparent := p.keyed
-			for i := range values {
-				var v, whole int
-				switch p.bits {
-				case 8:
-					v = int(row[at])
-					whole = v
-					at++
-				case 16:
-					v = int(row[at])
-					whole = v<<8 | int(row[at+1])
-					at += 2
-				default:
-					v = int(row[at/8]) >> (8 - p.bits - at%8) & (1<<p.bits - 1)
-					whole = v
-					at += p.bits
-				}
-				values[i] = p.decode[i][v]
-				transparent = transparent && whole >= p.key[2*i] && whole <= p.key[2*i+1]
-			}
-			if p.keyed {
-				values[0] = 255
-				if transparent {
-					values[0] = 0
-				}
-			}
-			set(x, y, values)
+		if p.keyed {
+			p.opaque(values[:p.width], row)
+			take(y, values[:p.width])
+		} else {
+			p.unpack(values, row)
+			take(y, values)
 		}
 	}
 	return img
+}
+
+// unpack decodes the samples of a row.
+func (p *slot) unpack(values []uint8, row []byte) {
+	for j, table := range p.decode {
+		switch p.bits {
+		case 8:
+			for i := j; i < len(values); i += p.samples {
+				values[i] = table[row[i]]
+			}
+		case 16:
+			for i := j; i < len(values); i += p.samples {
+				values[i] = table[row[2*i]]
+			}
+		default:
+			for i := j; i < len(values); i += p.samples {
+				values[i] = table[p.sample(row, i)]
+			}
+		}
+	}
+}
+
+// sample is the whole value of a sample of a row.
+func (p *slot) sample(row []byte, i int) int {
+	switch p.bits {
+	case 8:
+		return int(row[i])
+	case 16:
+		return int(row[2*i])<<8 | int(row[2*i+1])
+	}
+	at := i * p.bits
+	return int(row[at/8]) >> (8 - p.bits - at%8) & (1<<p.bits - 1)
+}
+
+// opaque says of each pixel of a row whether it has not the colour that is transparent.
+func (p *slot) opaque(values []uint8, row []byte) {
+	for x := range values {
+		values[x] = 0
+		for i := range p.samples {
+			if v := p.sample(row, p.samples*x+i); v < p.key[2*i] || v > p.key[2*i+1] {
+				values[x] = 255
+			}
+		}
+	}
 }
 
 // rows returns the samples as rows that are padded to whole bytes.
@@ -574,6 +725,7 @@ func (p *slot) rows() io.Reader {
 	r := p.reader()
 	switch p.filter {
 	case "CCITTFaxDecode":
+		p.left.spend(costFax * p.width * p.height)
 		k, columns := p.f.integer(p.params["K"], 0), p.f.integer(p.params["Columns"], 1728)
 		if k > 0 || columns != p.width {
 			refuse(oddFax)
@@ -602,8 +754,8 @@ func (f *faxReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// out makes the image XObject of a JPEG or PNG that was just encoded.
-func (p *slot) out(data []byte, mediaType string) *outStream {
+// dict is what all image XObjects have of a picture.
+func (p *slot) dict() dict {
 	d := dict{"Type": name("XObject"), "Subtype": name("Image")}
 	if p.interpolate {
 		d["Interpolate"] = true
@@ -614,6 +766,12 @@ func (p *slot) out(data []byte, mediaType string) *outStream {
 	if p.mask != nil {
 		d["Mask"] = p.mask
 	}
+	return d
+}
+
+// out makes the image XObject of a JPEG or PNG that was just encoded.
+func (p *slot) out(data []byte, mediaType string) *outStream {
+	d := p.dict()
 	if mediaType == "image/jpeg" {
 		config, err := jpeg.DecodeConfig(bytes.NewReader(data))
 		if err != nil {
@@ -624,7 +782,7 @@ func (p *slot) out(data []byte, mediaType string) *outStream {
 		if config.ColorModel == color.GrayModel {
 			d["ColorSpace"] = name("DeviceGray")
 		}
-		return &outStream{d, data}
+		return &outStream{d, data, len(data)}
 	}
 	return p.fromPNG(d, data)
 }
@@ -661,6 +819,7 @@ func (p *slot) fromPNG(d dict, data []byte) *outStream {
 	case colorType == 3 && string(palette) == "\x00\x00\x00\xff\xff\xff":
 		d["ColorSpace"] = name("DeviceGray")
 	case colorType == 3 && p.gray:
+		p.left.spend((costPixel + costLossless) * d["Width"].(int) * d["Height"].(int))
 		img, err := png.Decode(bytes.NewReader(whole))
 		if err != nil {
 			refuse(damaged)
@@ -671,11 +830,12 @@ func (p *slot) fromPNG(d dict, data []byte) *outStream {
 		if err := png.Encode(&out, gray); err != nil {
 			refuse(damaged)
 		}
+		p.left.spend(costOf * out.Len())
 		return p.fromPNG(d, out.Bytes())
 	case colorType == 3:
 		d["ColorSpace"] = array{name("Indexed"), name("DeviceRGB"), len(palette)/3 - 1, text(palette)}
 	default:
 		refuse(damaged)
 	}
-	return &outStream{d, rows}
+	return &outStream{d, rows, len(rows)}
 }

@@ -17,7 +17,7 @@ type lexer struct {
 	pos   int
 	refs  bool // "12 0 R" is a reference; it is not in a content stream
 	depth int
-	left  *int // objects that may still be read, nil for any number
+	left  *Budget // what may still be read; nil for what is paid for
 }
 
 const (
@@ -61,14 +61,20 @@ type (
 
 // object reads the next object or keyword.
 func (l *lexer) object() any {
+	if l.left == nil {
+		return l.next()
+	}
+	start := l.pos
+	o := l.next()
+	take(&l.left.parsed, 1)
+	l.left.spend(costObject + costByte*(l.pos-start))
+	return o
+}
+
+func (l *lexer) next() any {
 	l.skip()
 	if l.pos >= len(l.data) {
 		return end{}
-	}
-	if l.left != nil {
-		if *l.left--; *l.left < 0 {
-			refuse(tooMuch)
-		}
 	}
 	switch c := l.data[l.pos]; c {
 	case '/':

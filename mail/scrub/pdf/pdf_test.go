@@ -20,6 +20,7 @@ import (
 	"github.com/pdfcpu/pdfcpu/pkg/api"
 	"github.com/pdfcpu/pdfcpu/pkg/pdfcpu/model"
 
+	"codeberg.org/sourdine/sourdine/internal/sample"
 	"codeberg.org/sourdine/sourdine/mail"
 )
 
@@ -74,11 +75,11 @@ func TestNothingMarkedSurvives(t *testing.T) {
 	if survives(in, "MARKED") == "" {
 		t.Fatal("the search finds nothing in a marked document")
 	}
-	d, err := open(in)
+	d, err := open(in, budget())
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := d.encode(0)
+	out, _, err := d.encode(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +172,7 @@ func TestStandardFont(t *testing.T) {
 }
 
 func TestGlyphNames(t *testing.T) {
-	p := &program{glyphs: map[string]string{}}
+	p := &program{glyphs: map[string]string{}, left: budget()}
 	p.rename([]string{"A", "logo_acme", "g1", "hidden.secret", "f_f_i", "uni00410042.alt", "logo_acme"})
 	for old, want := range map[string]string{"A": "A", "f_f_i": "f_f_i", "g1": "g1", "logo_acme": "g2", "hidden.secret": "g3",
 		"uni00410042.alt": "uni00410042.alt", "unknown": ".notdef", "afii10017": "afii10017", "cid123": "cid123", "a65": "a65"} {
@@ -258,7 +259,7 @@ func TestFilters(t *testing.T) {
 		{"PNG predictors", "/Filter /FlateDecode /DecodeParms << /Predictor 15 /Columns 3 >>", deflate("\x00abc\x01a\x01\x01\x02\x00\x00\x00\x03\x31\x01\x01\x04\x00\x00\x01")},
 		{"TIFF predictor", "/Filter /FlateDecode /DecodeParms << /Predictor 2 /Columns 3 >>", deflate("a\x01\x01a\x01\x01a\x01\x01a\x01\x01a\x01\x02")},
 	} {
-		f := openFile(page1("", "", data(test.dict, test.data)))
+		f := openFile(page1("", "", data(test.dict, test.data)), budget())
 		if got := string(f.decode(f.object(5).(*stream))); got != want {
 			t.Errorf("%s: %q", test.what, got)
 		}
@@ -286,7 +287,7 @@ func TestContent(t *testing.T) {
 		in := document("", "<< /Type /Catalog /Pages 2 0 R /OCProperties << /OCGs [5 0 R 6 0 R] /D << /OFF [6 0 R] >> >> >>", "<< /Kids [3 0 R] >>",
 			"<< /Type /Page /Contents 4 0 R /Resources << /Properties << /On 5 0 R /Off 6 0 R >> >> >>", data("", test.in),
 			"<< /Type /OCG /Name (on) >>", "<< /Type /OCG /Name (off) >>")
-		f := openFile(scrub(t, in))
+		f := openFile(scrub(t, in), budget())
 		page := f.dict(f.array(f.dict(f.dict(f.trailer["Root"])["Pages"])["Kids"])[0])
 		if got := string(f.decode(f.resolve(page["Contents"]).(*stream))); got != test.want {
 			t.Errorf("%s: %q, want %q", test.what, got, test.want)
@@ -313,7 +314,7 @@ func TestVisibility(t *testing.T) {
 		"<< /Type /OCMD /OCGs [null 99 0 R] /P /AllOff >>":              true,
 		"<< /Type /OCMD /OCGs [<< /Type /OCMD /OCGs 4 0 R >> 4 0 R] >>": false,
 	} {
-		b := &builder{f: openFile(in)}
+		b := building(in)
 		b.f.trailer["Root"] = ref(1)
 		l := lexer{data: []byte(o), refs: true}
 		if got := b.visible(l.object()); got != want {
@@ -369,9 +370,9 @@ func TestRefusals(t *testing.T) {
 		{"a bomb", bomb(300 << 20), tooMuch},
 		{"a deep array", page1("", "[[[["+strings.Repeat("[", 100)), tooMuch},
 	} {
-		d, err := open(test.in)
+		d, err := open(test.in, budget())
 		if err == nil {
-			_, err = d.encode(0)
+			_, _, err = d.encode(0)
 		}
 		var r *mail.Refusal
 		if test.want == "" {
@@ -398,6 +399,25 @@ func bomb(n int) []byte {
 	}
 	w.Close()
 	return document("", "<< /Type /Catalog /Pages 2 0 R >>", "<< /Kids [3 0 R] >>", "<< /Type /Page /Contents 4 0 R >>", data("/Filter /FlateDecode", b.String()))
+}
+
+// TestHeavy opens documents in which a little stands for much: many objects share what is long, or
+// a small stream becomes a large one, when little time is left. They are taken or refused in words.
+func TestHeavy(t *testing.T) {
+	for _, heavy := range sample.HeavyPDFs {
+		if strings.Contains(heavy.Name, "megapixels") {
+			continue
+		}
+		left := budget()
+		left.mail.Spend(13.7e9) // of 14
+		d, err := open(heavy.Make(0.02), left)
+		if err == nil {
+			_, _, err = d.encode(0)
+		}
+		if err != nil && err.Error() != tooMuch && err.Error() != manyScans && err.Error() != badFont && err.Error() != damaged {
+			t.Errorf("%s: %v", heavy.Name, err)
+		}
+	}
 }
 
 // TestCircles has what contains itself: it ends, and what can be shown is.
@@ -507,7 +527,7 @@ func TestSamples(t *testing.T) {
 		{"a stencil", "/ImageMask true", "\x40", []color.RGBA{{0, 0, 0, 255}, {255, 255, 255, 255}}},
 		{"too few bytes", "/BitsPerComponent 8 /ColorSpace /DeviceGray", "\xff", []color.RGBA{{255, 255, 255, 255}, {0, 0, 0, 255}}},
 	} {
-		b := &builder{f: openFile(page1("", "", data("/Subtype /Image /Width 2 /Height 1 "+test.entries, test.data))), pixels: allPixels}
+		b := building(page1("", "", data("/Subtype /Image /Width 2 /Height 1 "+test.entries, test.data)))
 		img := b.slot(b.f.object(5).(*stream), false).decodeSamples()
 		for x, want := range test.want {
 			if got := color.RGBAModel.Convert(img.At(x, 0)); got != want {
@@ -556,7 +576,7 @@ func TestSealed(t *testing.T) {
 			t.Errorf("%s: %q", file, plain(got))
 		}
 	}
-	if _, err := open(testdata(t, "needs-password.pdf")); err == nil || err.Error() != protected {
+	if _, err := open(testdata(t, "needs-password.pdf"), budget()); err == nil || err.Error() != protected {
 		t.Errorf("a document that needs a password: %v", err)
 	}
 }
@@ -576,22 +596,22 @@ func FuzzOpen(f *testing.F) {
 			"<< /ShadingType 2 /ColorSpace /DeviceRGB /Coords [0 0 1 1] /Function << /FunctionType 2 /Domain [0 1] /C0 [0 0 0] /C1 [1 1 1] /N 1 >> >>"))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		d, err := open(in)
+		d, err := open(in, budget())
 		if err != nil {
 			if !errors.As(err, new(*mail.Refusal)) {
 				t.Fatalf("%T %v", err, err)
 			}
 			return
 		}
-		out, err := d.encode(1)
+		out, _, err := d.encode(1)
 		if err != nil {
 			return
 		}
-		d, err = open(out)
+		d, err = open(out, budget())
 		if err != nil {
 			t.Fatalf("what was scrubbed is refused: %v", err)
 		}
-		if _, err := d.encode(1); err != nil {
+		if _, _, err := d.encode(1); err != nil {
 			t.Fatalf("what was scrubbed does not encode: %v", err)
 		}
 	})
@@ -615,8 +635,8 @@ func TestFax(t *testing.T) {
 					img.Pix[i] = img.Pix[above]
 				}
 			}
-			b := &builder{f: openFile(page1("", "", data(fmt.Sprintf("/Subtype /Image /Width %d /Height %d /BitsPerComponent 1 /ColorSpace /DeviceGray /Filter /CCITTFaxDecode /DecodeParms << /K -1 /Columns %d >>",
-				size.X, size.Y, size.X), string(encodeFax(img))))), pixels: allPixels}
+			b := building(page1("", "", data(fmt.Sprintf("/Subtype /Image /Width %d /Height %d /BitsPerComponent 1 /ColorSpace /DeviceGray /Filter /CCITTFaxDecode /DecodeParms << /K -1 /Columns %d >>",
+				size.X, size.Y, size.X), string(encodeFax(img)))))
 			got := b.slot(b.f.object(5).(*stream), false).decodeSamples().(*image.Paletted)
 			if !bytes.Equal(got.Pix, img.Pix) {
 				t.Errorf("%v, runs of kind %d: differs", size, seed)

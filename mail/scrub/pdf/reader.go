@@ -7,18 +7,13 @@ import (
 	"codeberg.org/sourdine/sourdine/mail"
 )
 
-// Bounds on one document. The time and the memory it takes follow from them.
-const (
-	maxObjects = 1 << 20  // entries of cross-reference tables
-	maxParsed  = 2 << 20  // objects parsed, those within arrays and dictionaries too
-	maxDecoded = 64 << 20 // bytes that streams, other than pictures, decode to
-	maxWork    = 1 << 30  // bytes looked at, whatever for; each Encode has as many again
-)
+// maxObjects bounds the entries of a document's cross-reference tables.
+const maxObjects = 1 << 20
 
 // The reasons why a document is refused. All say what to do next.
 const (
 	damaged     = "The PDF is damaged or not made by the rules, so it cannot be cleaned. Print it to a new PDF, and attach that."
-	tooMuch     = "The PDF holds more than can be cleaned here. Split it, or print it to a new PDF with smaller pictures."
+	tooMuch     = "The PDF holds more than can be cleaned here. Send it in a mail of its own, split it, or print it to a new PDF with smaller pictures."
 	protected   = "The PDF is protected by a password. Save or print a copy without a password, and attach that."
 	notPDF      = "The file is not a PDF. Export it as PDF again, and attach that."
 	noPages     = "The PDF has no pages. Export it as PDF again, and attach that."
@@ -43,8 +38,7 @@ type file struct {
 	loading  map[int]bool
 	repaired bool
 	crypt    *crypt // nil if nothing is encrypted
-
-	parsed, decoded, work int // what is left of the bounds
+	left     *Budget
 }
 
 // entry says where an object is: at an offset of the file, or in an object stream.
@@ -56,13 +50,13 @@ type entry struct {
 
 // openFile finds the objects of a PDF by its cross-reference tables (ISO 32000-1
 // section 7.5.4 and 7.5.8) or, where they are wrong, by looking through all of it.
-func openFile(data []byte) *file {
+func openFile(data []byte, left *Budget) *file {
 	head := data[:min(len(data), 1024)]
 	start := bytes.Index(head, []byte("%PDF-"))
 	if start < 0 {
 		refuse(notPDF)
 	}
-	f := &file{data: data[start:], loading: map[int]bool{}, parsed: maxParsed, decoded: maxDecoded, work: maxWork}
+	f := &file{data: data[start:], loading: map[int]bool{}, left: left}
 	f.reset()
 	if !f.readTables() {
 		f.repair()
@@ -80,11 +74,8 @@ func (f *file) reset() {
 	f.entries, f.objects, f.streams = map[int]entry{}, map[int]any{}, map[int]*objectStream{}
 }
 
-func (f *file) spend(n int) {
-	if f.work -= n; f.work < 0 {
-		refuse(tooMuch)
-	}
-}
+// spend takes the time that looking at n bytes takes.
+func (f *file) spend(n int) { f.left.spend(costByte * n) }
 
 // readTables follows the chain of cross-reference sections from the last one. It
 // reports whether all could be read.
@@ -122,6 +113,7 @@ func (f *file) readTables() bool {
 }
 
 func (f *file) put(num int, e entry) {
+	f.left.spend(costEntry)
 	if _, ok := f.entries[num]; ok || num <= 0 {
 		return
 	}
@@ -136,7 +128,7 @@ var free = entry{offset: -1}
 
 // readSection reads one cross-reference table or stream and returns its trailer.
 func (f *file) readSection(offset int) dict {
-	l := lexer{data: f.data, pos: offset, refs: true, left: &f.parsed}
+	l := lexer{data: f.data, pos: offset, refs: true, left: f.left}
 	if o := l.object(); o != keyword("xref") {
 		if _, ok := o.(int); !ok {
 			return nil
@@ -249,6 +241,7 @@ func (f *file) repair() {
 			break
 		}
 		at += i + 3
+		f.left.spend(costEntry)
 		num, start, ok := objectHead(f.data[:at-3])
 		if !ok {
 			continue
@@ -285,7 +278,7 @@ func (f *file) repair() {
 			break
 		}
 		at += i + len("trailer")
-		l := lexer{data: f.data[:min(len(f.data), at+64<<10)], pos: at, refs: true, left: &f.parsed}
+		l := lexer{data: f.data[:min(len(f.data), at+64<<10)], pos: at, refs: true, left: f.left}
 		f.spend(64 << 10)
 		if d, ok := l.object().(dict); ok && d["Root"] != nil {
 			trailer = d
@@ -382,7 +375,7 @@ func (f *file) parseAt(offset, num int) any {
 	if offset < 0 || offset >= len(f.data) {
 		return misplaced{}
 	}
-	l := lexer{data: f.data, pos: offset, refs: true, left: &f.parsed}
+	l := lexer{data: f.data, pos: offset, refs: true, left: f.left}
 	n, ok := l.object().(int)
 	gen, ok2 := l.object().(int)
 	if !ok || !ok2 || num >= 0 && n != num || l.object() != keyword("obj") {
@@ -394,7 +387,7 @@ func (f *file) parseAt(offset, num int) any {
 		return nil
 	}
 	if f.crypt != nil {
-		o = f.crypt.openStrings(o, n, gen)
+		o = f.openStrings(o, n, gen)
 	}
 	d, ok := o.(dict)
 	if !ok {
@@ -455,7 +448,7 @@ func (f *file) objectStream(num int) *objectStream {
 	}
 	count, start := f.integer(s.dict["N"], 0), f.integer(s.dict["First"], 0)
 	o := &objectStream{data: f.decode(s)}
-	l := lexer{data: o.data, left: &f.parsed}
+	l := lexer{data: o.data, left: f.left}
 	for range count {
 		n, ok := l.object().(int)
 		offset, ok2 := l.object().(int)
@@ -480,7 +473,7 @@ func (s *objectStream) object(f *file, num, index int) any {
 	if len(s.numbers) == 0 || s.numbers[index] != num || s.offsets[index] < 0 || s.offsets[index] >= len(s.data) {
 		return nil
 	}
-	l := lexer{data: s.data, pos: s.offsets[index], refs: true, left: &f.parsed}
+	l := lexer{data: s.data, pos: s.offsets[index], refs: true, left: f.left}
 	o := l.object()
 	switch o.(type) {
 	case end, closing, keyword:
@@ -501,7 +494,13 @@ func (f *file) dict(o any) dict {
 	return nil
 }
 
-func (f *file) array(o any) array { a, _ := f.resolve(o).(array); return a }
+// array returns the array that o is or refers to. Who asks for it looks at all of it, and many can
+// ask for the same one.
+func (f *file) array(o any) array {
+	a, _ := f.resolve(o).(array)
+	f.left.spend(costElement * len(a))
+	return a
+}
 
 func (f *file) name(o any) name { n, _ := f.resolve(o).(name); return n }
 
@@ -521,6 +520,7 @@ func (f *file) numbers(o any, n int) array {
 	if a == nil || n >= 0 && len(a) != n {
 		return nil
 	}
+	take(&f.left.parsed, len(a)) // the copy stays
 	out := make(array, len(a))
 	for i := range a {
 		switch v := f.resolve(a[i]).(type) {

@@ -35,9 +35,7 @@ func (p *program) sfnt(b *builder, data []byte) []byte {
 		refuse(badFont)
 	}
 	glyphs := int(binary.BigEndian.Uint16(maxp[4:]))
-	if b.glyphs -= glyphs; b.glyphs < 0 {
-		refuse(tooMuch)
-	}
+	b.left.takeGlyphs(glyphs)
 	head = slices.Clone(head)
 	copy(head, []byte{0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0x5f, 0x0f, 0x3c, 0xf5}) // version, revision 1.0, checksum later, magic
 	clear(head[20:36])                                                             // created and modified
@@ -126,6 +124,7 @@ func characterMap(table []byte) []byte {
 	var records []byte
 	var bodies [][]byte
 	offsets := map[int]int{}
+	size := 0
 	var kept []int
 	for i := range int(binary.BigEndian.Uint16(head[2:])) {
 		r := cut(table, 4+8*i, 8)
@@ -133,11 +132,17 @@ func characterMap(table []byte) []byte {
 			break
 		}
 		platform, at := binary.BigEndian.Uint16(r), int(binary.BigEndian.Uint32(r[4:]))
-		body := subtable(table, at)
-		if platform != 0 && platform != 1 && platform != 3 || body == nil {
+		if platform != 0 && platform != 1 && platform != 3 {
 			continue
 		}
 		if _, ok := offsets[at]; !ok {
+			body := subtable(table, at)
+			if body == nil {
+				continue
+			}
+			if size += len(body); size > 2*len(table) {
+				refuse(badFont) // they share bytes
+			}
 			offsets[at] = len(bodies)
 			bodies = append(bodies, body)
 		}

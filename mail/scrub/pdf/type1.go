@@ -30,7 +30,7 @@ func (p *program) type1(b *builder, data []byte) (clear, sealed []byte) {
 	}
 	head := data[:at]
 	private := openEexec(data[at+len("eexec"):])
-	b.f.spend(8 * len(data))
+	b.left.spend(costContent * len(data))
 	f := type1Font{b: b, entries: map[string]string{}, charStrings: map[string][]byte{}, subrs: map[int][]byte{}}
 	f.readHead(head)
 	f.readPrivate(private)
@@ -154,9 +154,11 @@ func (f *type1Font) readHead(head []byte) {
 	}
 }
 
+const maxMatrix = 1024 // bytes of a matrix
+
 // fontMatrix reads the matrix with exponents, which PostScript has and PDF has not.
 func (f *type1Font) fontMatrix(l *lexer) string {
-	i := bytes.IndexAny(l.data[l.pos:], "]}")
+	i := bytes.IndexAny(l.data[l.pos:min(len(l.data), l.pos+maxMatrix)], "]}")
 	if i < 0 {
 		return ""
 	}
@@ -321,9 +323,7 @@ func (f *type1Font) readCharStrings(l *lexer) {
 				f.order = append(f.order, glyph)
 			}
 			f.charStrings[glyph] = f.binaryString(l, n)
-			if f.b.glyphs--; f.b.glyphs < 0 {
-				refuse(tooMuch)
-			}
+			f.b.left.takeGlyphs(1)
 		}
 	}
 }

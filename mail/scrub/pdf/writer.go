@@ -4,23 +4,23 @@ import (
 	"bytes"
 	"compress/zlib"
 	"fmt"
+	"slices"
 	"strconv"
+
+	"codeberg.org/sourdine/sourdine/mail/scrub/picture"
 )
 
 // outStream is a stream of the new document, encoded as its dictionary says.
 type outStream struct {
 	dict dict
-	data []byte
+	data []byte // nil if it was let go, as it is too large for the mail
+	size int
 }
 
-// deflated compresses the data of a stream. The writer is used again, as it has a megabyte of tables.
-func deflated(z *zlib.Writer, d dict, data []byte) *outStream {
-	var b bytes.Buffer
-	z.Reset(&b)
-	z.Write(data) // to memory
-	z.Close()
+// streamed is a stream of data that was compressed.
+func streamed(d dict, data []byte) *outStream {
 	d["Filter"] = name("FlateDecode")
-	return &outStream{d, b.Bytes()}
+	return &outStream{d, data, len(data)}
 }
 
 // write writes an object in its one form: keys in order, strings in parentheses, no
@@ -108,7 +108,9 @@ func canonical(objects []any) []any {
 			}
 			return out
 		case *outStream:
-			return &outStream{visit(o.dict).(dict), o.data}
+			return &outStream{visit(o.dict).(dict), o.data, o.size}
+		case *slot: // its dictionary is not made yet, and refers to these
+			o.mask, o.soft = visit(o.mask), visit(o.soft)
 		}
 		return o
 	}
@@ -123,63 +125,128 @@ const perStream = 100
 // streams and all that is written here, and bytes that mark it as binary.
 const header = "%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
 
-// serialize writes a document whose catalog is the first object: the streams,
-// everything else in object streams, and a cross-reference stream (ISO 32000-1
-// sections 7.5.7 and 7.5.8), without identifiers.
-func serialize(objects []any, z *zlib.Writer) []byte {
-	var b bytes.Buffer
-	b.WriteString(header)
-	type place struct{ kind, at, index int }
-	places := make([]place, 1, len(objects)+1)
-	var plain []int // objects in no stream yet, in order
+// body is a document whose objects are numbered, packed and ready to be written at any size of its
+// pictures: the streams, everything else in object streams, and a cross-reference
+// stream (ISO 32000-1 sections 7.5.7 and 7.5.8), without identifiers.
+type body struct {
+	streams []stored
+	packed  []*outStream // object streams, numbered behind all objects
+	places  []place      // by number, of what is in an object stream
+	zip     *zlib.Writer // for the cross-reference stream
+}
+
+type stored struct {
+	num    int
+	object any // an outStream or a slot
+}
+
+// place says where an object is, as a cross-reference stream does.
+type place struct{ kind, at, index int }
+
+// body packs what was built. The catalog is the first object.
+func (b *builder) body() *body {
+	objects := canonical(b.objects)
+	w := &body{zip: b.left.slow, places: make([]place, len(objects)+1)}
+	var plain []int // objects in no stream, in order
 	for i, o := range objects {
-		num := i + 1
-		if s, ok := o.(*outStream); ok {
-			places = append(places, place{1, b.Len(), 0})
-			writeStream(&b, num, s)
-			continue
+		switch o.(type) {
+		case *outStream, *slot:
+			w.streams = append(w.streams, stored{i + 1, o})
+		default:
+			plain = append(plain, i+1)
 		}
-		places = append(places, place{})
-		plain = append(plain, num)
 	}
 	for num := len(objects) + 1; len(plain) > 0; num++ {
 		part := plain[:min(len(plain), perStream)]
 		plain = plain[len(part):]
-		var head, body bytes.Buffer
+		var head, content bytes.Buffer
 		for i, n := range part {
-			fmt.Fprintf(&head, "%d %d ", n, body.Len())
-			write(&body, objects[n-1])
-			body.WriteByte('\n')
-			places[n] = place{2, num, i}
+			fmt.Fprintf(&head, "%d %d ", n, content.Len())
+			write(&content, objects[n-1])
+			content.WriteByte('\n')
+			w.places[n] = place{2, num, i}
 		}
 		d := dict{"Type": name("ObjStm"), "N": len(part), "First": head.Len()}
-		head.Write(body.Bytes())
-		places = append(places, place{1, b.Len(), 0})
-		writeStream(&b, num, deflated(z, d, head.Bytes()))
+		head.Write(content.Bytes())
+		w.packed = append(w.packed, b.left.deflated(d, head.Bytes()))
 	}
-	start := b.Len()
-	places = append(places, place{1, start, 0})
-	table := make([]byte, 0, 7*len(places))
-	for i, p := range places {
-		if i == 0 {
-			table = append(table, 0, 0, 0, 0, 0, 0, 0)
-			continue
-		}
-		table = append(table, byte(p.kind), byte(p.at>>24), byte(p.at>>16), byte(p.at>>8), byte(p.at), byte(p.index>>8), byte(p.index))
-	}
-	writeStream(&b, len(places)-1, deflated(z, dict{"Type": name("XRef"), "Size": len(places), "Root": ref(1), "W": array{1, 4, 2}}, table))
-	fmt.Fprintf(&b, "startxref\n%d\n%%%%EOF\n", start)
-	return b.Bytes()
+	return w
 }
 
-func writeStream(b *bytes.Buffer, num int, s *outStream) {
-	d := dict{"Length": len(s.data)}
+// write writes the document with its pictures at a step. What has more than room bytes it only
+// counts, at the last step, or guesses from the part that has as many.
+func (w *body) write(step, room int) (data []byte, size int, err error) {
+	out := output{room: room}
+	out.WriteString(header)
+	places := slices.Clone(w.places)
+	for i, n := range w.streams {
+		places[n.num] = place{1, out.size, 0}
+		s, ok := n.object.(*outStream)
+		if p, isSlot := n.object.(*slot); isSlot {
+			s, ok = p.at(step)
+		}
+		if !ok {
+			return nil, 0, nil
+		}
+		if out.stream(n.num, s); out.size > room && step < picture.Steps-1 {
+			return nil, out.size * len(w.streams) / (i + 1), nil
+		}
+	}
+	for i, s := range w.packed {
+		places = append(places, place{1, out.size, 0})
+		out.stream(len(w.places)+i, s)
+	}
+	start := out.size
+	places = append(places, place{1, start, 0})
+	table := make([]byte, 7, 7*len(places))
+	for _, p := range places[1:] {
+		table = append(table, byte(p.kind), byte(p.at>>24), byte(p.at>>16), byte(p.at>>8), byte(p.at), byte(p.index>>8), byte(p.index))
+	}
+	var packed bytes.Buffer
+	w.zip.Reset(&packed)
+	w.zip.Write(table) // to memory
+	w.zip.Close()
+	out.stream(len(places)-1, streamed(dict{"Type": name("XRef"), "Size": len(places), "Root": ref(1), "W": array{1, 4, 2}}, packed.Bytes()))
+	out.WriteString(fmt.Sprintf("startxref\n%d\n%%%%EOF\n", start))
+	return out.data(), out.size, nil
+}
+
+// output is what is written, as long as there is room for it.
+type output struct {
+	b          bytes.Buffer
+	size, room int
+}
+
+func (o *output) Write(p []byte) { o.add(p, len(p)) }
+
+func (o *output) WriteString(s string) { o.add([]byte(s), len(s)) }
+
+// add writes n bytes, which are p unless that is nil.
+func (o *output) add(p []byte, n int) {
+	if o.size += n; o.size > o.room || len(p) < n {
+		o.room, o.b = -1, bytes.Buffer{}
+		return
+	}
+	o.b.Write(p)
+}
+
+func (o *output) data() []byte {
+	if o.room < 0 {
+		return nil
+	}
+	return o.b.Bytes()
+}
+
+func (o *output) stream(num int, s *outStream) {
+	d := dict{"Length": s.size}
 	for k, v := range s.dict {
 		d[k] = v
 	}
-	fmt.Fprintf(b, "%d 0 obj\n", num)
-	write(b, d)
-	b.WriteString("\nstream\n")
-	b.Write(s.data)
-	b.WriteString("\nendstream\nendobj\n")
+	var head bytes.Buffer
+	fmt.Fprintf(&head, "%d 0 obj\n", num)
+	write(&head, d)
+	head.WriteString("\nstream\n")
+	o.Write(head.Bytes())
+	o.add(s.data, s.size)
+	o.WriteString("\nendstream\nendobj\n")
 }

@@ -6,6 +6,12 @@
 //	data, mediaType, err := p.Encode(step)   // image/jpeg or image/png, smaller with each step
 //	notices := p.Removed()                   // what the picture lost, in words
 //
+// The pictures of one mail share a budget of work and memory:
+//
+//	b := picture.NewBudget(room)             // bytes for all that is attached
+//	s, err := b.Decode(data)
+//	data, mediaType, size, err := s.At(step) // as Encode has it, if the mail can fit at the step
+//
 // # What is left
 //
 // Pixels, and nothing else. The output is what the standard library's encoders write of
@@ -35,8 +41,8 @@
 //
 // Animations, HEIC, AVIF, TIFF, BMP, SVG and whatever else is not named above; what is damaged;
 // what has more than 120 million pixels, or 65,535 on a side, or would take more than
-// 400 MiB to decode, which the headers tell before anything is decoded. The
-// error is a [mail.Refusal] that says what to do instead.
+// 400 MiB to decode, which the headers tell before anything is decoded; and what a mail's budget
+// has not enough left for. The error is a [mail.Refusal] that says what to do instead.
 //
 // # What is not done
 //

@@ -20,6 +20,7 @@ type header struct {
 	width, height int
 	frame         image.Rectangle // what is decoded: the whole, but for a GIF
 	memory        int64           // bytes that decoding takes, the input not counted
+	work          int64           // nanoseconds that it takes at most
 	lossy         bool
 	own           bool // may be a picture that this package has written
 	orientation   orientation
@@ -228,11 +229,14 @@ func (j *jpegHeader) end(data, behind []byte) (*header, error) {
 		return nil, refuseUnusual
 	}
 	j.memory = j.samples
+	j.work = costSample*j.samples + costCoded*int64(len(data))
 	if j.progressive {
 		j.memory += 4 * j.samples // coefficients
+		j.work += costPass * (4 + int64(j.scans)) * j.samples
 	}
 	if j.converted {
 		j.memory += 4 * int64(j.width) * int64(j.height)
+		j.work += costConverted * int64(j.width) * int64(j.height)
 	}
 	if len(behind) > 0 {
 		j.found |= noticeBehind
@@ -315,10 +319,14 @@ func inspectPNG(data []byte) (*header, error) {
 			if profile && !sRGB {
 				h.found |= noticeColors
 			}
-			h.memory = int64(h.width) * int64(h.height) * pngPixel(depth, colors, transparent)
+			pixels := int64(h.width) * int64(h.height)
+			h.memory = pixels * pngPixel(depth, colors, transparent)
+			h.work = costPixel*pixels + costUnpacked*h.memory
 			if interlaced != 0 {
 				h.memory *= 2 // each pass is a picture of its own first
+				h.work *= 2
 			}
+			h.work += costPacked * int64(len(data))
 			return h, nil
 		}
 		h.own = false
@@ -434,12 +442,23 @@ walk:
 		return nil, refuseDamaged
 	}
 	h.memory = 2 * int64(h.frame.Dx()) * int64(h.frame.Dy()) // twice, to undo interlacing
+	h.work = costPixel*int64(h.width)*int64(h.height) + 2*costUnpacked*h.memory + costPacked*int64(len(data))
 	return h, nil
 }
 
-// webpCodes bounds the bytes of the 2600 groups of code tables that a lossless WebP can have
-// in golang.org/x/image/vp8l.
-const webpCodes = 140 << 20
+const (
+	// webpGroups is how many groups of code tables a lossless WebP can have in golang.org/x/image/vp8l, and
+	// webpCodes bounds the bytes of so many.
+	webpGroups = 2600
+	webpCodes  = 140 << 20
+	// webpGroup is how few bytes of a file can make a group.
+	webpGroup = 20
+)
+
+// webpWork is how long it takes at most to decode a lossless WebP of so many bytes.
+func webpWork(pixels image.Point, length int) int64 {
+	return costWebP*int64(pixels.X)*int64(pixels.Y) + costWebPGroup*int64(min(webpGroups, 1+length/webpGroup))
+}
 
 // inspectWebP walks through all chunks (RFC 9649 section 2).
 func inspectWebP(data []byte) (*header, error) {
@@ -474,6 +493,7 @@ func inspectWebP(data []byte) (*header, error) {
 		case "ALPH":
 			// Decoded as a lossless picture, of which one channel is kept.
 			h.memory += 5*int64(canvas.X)*int64(canvas.Y) + webpCodes
+			h.work += webpWork(canvas, len(chunk))
 		case "VP8 ":
 			if length < 10 {
 				return nil, refuseDamaged
@@ -481,6 +501,7 @@ func inspectWebP(data []byte) (*header, error) {
 			frame = image.Pt(int(le32(chunk[6:])&0x3fff), int(le32(chunk[6:])>>16&0x3fff))
 			// 4:2:0 in whole macroblocks of 16×16, each with some state, and the data once more.
 			h.memory += int64((frame.X+15)/16)*int64((frame.Y+15)/16)*(256*3/2+16) + int64(length)
+			h.work += costWebPLossy * int64(frame.X) * int64(frame.Y)
 			h.lossy = true
 			images++
 		case "VP8L":
@@ -492,6 +513,7 @@ func inspectWebP(data []byte) (*header, error) {
 			// Pixels, once more to undo a palette, and tiles of the three transforms and the codes, of
 			// which the smallest are 4×4.
 			h.memory += 9*int64(frame.X)*int64(frame.Y) + webpCodes
+			h.work += webpWork(frame, len(chunk))
 			images++
 		case "EXIF":
 			h.found |= noticeCamera
@@ -510,6 +532,7 @@ func inspectWebP(data []byte) (*header, error) {
 		return nil, refuseDamaged
 	}
 	h.still(frame.X, frame.Y)
+	h.work += costCoded * int64(len(data))
 	return h, nil
 }
 

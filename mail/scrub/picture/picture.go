@@ -2,11 +2,14 @@ package picture
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
 	"image/png"
+	"math"
 	"runtime/debug"
+	"slices"
 )
 
 // Steps is the number of sizes of [Picture.Encode]. With step 0 the longest side
@@ -38,7 +41,9 @@ type Picture struct {
 
 // Decode reads a JPEG, PNG, GIF or WebP, told by its content. The error is a
 // *[mail.Refusal] for whatever is not one still picture within the bounds.
-func Decode(data []byte) (*Picture, error) {
+func Decode(data []byte) (*Picture, error) { return unbounded().decode(data) }
+
+func (b *Budget) decode(data []byte) (*Picture, error) {
 	h, err := inspect(data)
 	if err != nil {
 		return nil, err
@@ -48,6 +53,9 @@ func Decode(data []byte) (*Picture, error) {
 	}
 	if h.memory > maxMemory {
 		return nil, refuseMemory
+	}
+	if !b.Spend(int(h.work)) {
+		return nil, TooMuch
 	}
 	if h.memory > giveBackFrom {
 		debug.FreeOSMemory()
@@ -61,15 +69,25 @@ func Decode(data []byte) (*Picture, error) {
 	}
 	s := newSource(img, image.Rect(0, 0, h.width, h.height))
 	if h.own && onLadder(max(h.width, h.height)) {
-		p := &Picture{pixels: s.scale(h.width, h.height, 0), lossy: h.lossy}
-		if h.lossy {
+		p, err := s.unscaled(b)
+		if err != nil {
+			return nil, err
+		}
+		if p.lossy = h.lossy; h.lossy {
 			return p, nil
 		}
-		if again, _, err := p.Encode(0); err == nil && bytes.Equal(again, data) {
+		e, err := p.encode(b, 0, len(data))
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Equal(e.data, data) {
 			return p, nil
 		}
 	}
-	p := s.picture(h.orientation)
+	p, err := s.picture(b, h.orientation)
+	if err != nil {
+		return nil, err
+	}
 	p.lossy = h.lossy
 	p.removed |= h.found
 	return p, nil
@@ -79,13 +97,55 @@ func Decode(data []byte) (*Picture, error) {
 // of a PDF. If lossy, it comes from a lossy encoding and becomes JPEG. It is always
 // scaled. The error is a *[mail.Refusal] for a picture without pixels or with too many.
 func FromImage(img image.Image, lossy bool) (*Picture, error) {
+	return unbounded().fromImage(img, lossy)
+}
+
+func (b *Budget) fromImage(img image.Image, lossy bool) (*Picture, error) {
 	size := img.Bounds().Size()
 	if err := checkSize(size.X, size.Y); err != nil {
 		return nil, err
 	}
-	p := newSource(img, img.Bounds()).picture(0)
+	p, err := newSource(img, img.Bounds()).picture(b, 0)
+	if err != nil {
+		return nil, err
+	}
 	p.lossy = lossy
 	return p, nil
+}
+
+func (b *Budget) again(img image.Image) (*Picture, error) {
+	size := img.Bounds().Size()
+	if err := checkSize(size.X, size.Y); err != nil {
+		return nil, err
+	}
+	if onLadder(max(size.X, size.Y)) {
+		p, err := newSource(img, img.Bounds()).unscaled(b)
+		if err != nil {
+			return nil, err
+		}
+		if same(p.pixels.fewColors(), img) {
+			if e, err := p.encode(b, 0, math.MaxInt); err != nil || e.media == "image/png" {
+				return p, err
+			}
+		}
+	}
+	return b.fromImage(img, false)
+}
+
+// same reports whether two pictures are of one type and have the same pixels.
+func same(a, b image.Image) bool {
+	switch a := a.(type) {
+	case *image.Gray:
+		b, ok := b.(*image.Gray)
+		return ok && bytes.Equal(a.Pix, b.Pix)
+	case *image.RGBA:
+		b, ok := b.(*image.RGBA)
+		return ok && bytes.Equal(a.Pix, b.Pix)
+	case *image.Paletted:
+		b, ok := b.(*image.Paletted)
+		return ok && slices.Equal(a.Palette, b.Palette) && bytes.Equal(a.Pix, b.Pix)
+	}
+	return false
 }
 
 func checkSize(width, height int) error {
@@ -99,13 +159,24 @@ func checkSize(width, height int) error {
 }
 
 // picture scales what this package has not written to the size of step 0.
-func (s *source) picture(o orientation) *Picture {
+func (s *source) picture(b *Budget, o orientation) (*Picture, error) {
 	w, h := fit(s.width, s.height, below(max(s.width, s.height)))
+	if !b.Spend(s.cost(w, h)) {
+		return nil, TooMuch
+	}
 	p := &Picture{pixels: s.scale(w, h, o), removed: noticeSize}
 	if s.transparent {
 		p.removed |= noticeTransparency
 	}
-	return p
+	return p, nil
+}
+
+// unscaled takes the picture at its own size.
+func (s *source) unscaled(b *Budget) (*Picture, error) {
+	if !b.Spend(s.cost(s.width, s.height)) {
+		return nil, TooMuch
+	}
+	return &Picture{pixels: s.scale(s.width, s.height, 0)}, nil
 }
 
 // Removed names what the picture lost: phrases out of a closed list, each once, in a
@@ -119,28 +190,88 @@ func (p *Picture) Encode(step int) (data []byte, mediaType string, err error) {
 	if step < 0 || step >= Steps {
 		return nil, "", fmt.Errorf("encoding a picture: there is no step %d", step)
 	}
+	e, err := p.encode(unbounded(), step, math.MaxInt)
+	return e.data, e.media, err
+}
+
+// whole reports whether the picture needs no scaling at a step.
+func (p *Picture) whole(step int) bool {
+	return max(p.pixels.width, p.pixels.height) <= longestAt(step)
+}
+
+// encoded is a picture at a step. Of one that is too large only the size is known, or one
+// below it that is too large as well.
+type encoded struct {
+	data  []byte
+	media string
+	size  int
+}
+
+// encode is Encode within a budget, where more than room bytes are of no use.
+func (p *Picture) encode(b *Budget, step, room int) (encoded, error) {
 	r := p.pixels
-	if limit := longestAt(step); max(r.width, r.height) > limit {
-		w, h := fit(r.width, r.height, limit)
+	if !p.whole(step) {
+		w, h := fit(r.width, r.height, longestAt(step))
 		s := newSource(r.image(), image.Rect(0, 0, r.width, r.height))
+		if !b.Spend(s.cost(w, h)) {
+			return encoded{}, TooMuch
+		}
 		r = s.scale(w, h, 0)
+	}
+	if !b.Spend(costJPEG * ((r.width + 15) &^ 15) * ((r.height + 15) &^ 15)) {
+		return encoded{}, TooMuch
 	}
 	lossy, err := encodeJPEG(r.image())
 	if err != nil {
-		return nil, "", fmt.Errorf("encoding a picture: %w", err)
+		return encoded{}, fmt.Errorf("encoding a picture: %w", err)
 	}
-	if p.lossy {
-		return lossy, "image/jpeg", nil
+	if !b.Spend(costJPEGByte * len(lossy)) {
+		return encoded{}, TooMuch
 	}
-	var lossless bytes.Buffer
-	if err := png.Encode(&lossless, r.fewColors()); err != nil {
-		return nil, "", fmt.Errorf("encoding a picture: %w", err)
+	e := encoded{lossy, "image/jpeg", len(lossy)}
+	if !p.lossy {
+		// What would be larger than it may be is not written to its end.
+		most := max(16<<10, 2*len(lossy))
+		if len(lossy) > room {
+			most = min(most, room)
+		}
+		lossless := UpTo{Left: most}
+		if !b.Spend(costStart + costPNG*r.width*r.height + costLine*r.height) {
+			return encoded{}, TooMuch
+		}
+		if err := png.Encode(&lossless, r.fewColors()); err == nil {
+			e = encoded{lossless.Bytes(), "image/png", lossless.b.Len()}
+		} else if !errors.Is(err, ErrFull) {
+			return encoded{}, fmt.Errorf("encoding a picture: %w", err)
+		}
+		if !b.Spend(costPNGByte * lossless.b.Len()) {
+			return encoded{}, TooMuch
+		}
 	}
-	if lossless.Len() > max(16<<10, 2*len(lossy)) {
-		return lossy, "image/jpeg", nil
+	if e.size > room {
+		e.data = nil
 	}
-	return lossless.Bytes(), "image/png", nil
+	return e, nil
 }
+
+// UpTo keeps what is written to it, up to so many bytes.
+type UpTo struct {
+	Left int
+	b    bytes.Buffer
+}
+
+// ErrFull is the error of writing more than [UpTo] keeps.
+var ErrFull = errors.New("there is no room for more")
+
+func (u *UpTo) Write(p []byte) (int, error) {
+	if u.Left -= len(p); u.Left < 0 {
+		return 0, ErrFull
+	}
+	return u.b.Write(p)
+}
+
+// Bytes returns what was written.
+func (u *UpTo) Bytes() []byte { return u.b.Bytes() }
 
 // jfif is the segment that the standard library does not write: APP0 of JFIF 1.01 with
 // square pixels and no preview. It says how the colours are meant, and sets our

@@ -16,6 +16,14 @@ type raster struct {
 	subsampled bool
 }
 
+// bytes is how much memory the picture takes.
+func (r *raster) bytes() (n int) {
+	for _, plane := range r.planes {
+		n += len(plane)
+	}
+	return n
+}
+
 // image returns the picture as the type that the encoders and newSource know best.
 func (r *raster) image() image.Image {
 	rect := image.Rect(0, 0, r.width, r.height)

@@ -22,6 +22,9 @@ var (
 	refuseDamaged   = &mail.Refusal{Reason: "It is damaged or not complete. Open it with a picture program, export it as JPEG or PNG and attach that."}
 )
 
+// TooMuch is the refusal of what a mail's budget has not enough left for.
+var TooMuch = &mail.Refusal{TooLarge: true, Reason: "The mail has more pictures, or larger ones, than can be made safe to send at once. Send them in several mails, or make them smaller."}
+
 // refusalFor turns an error of a decoder, which may quote the picture, into words.
 func refusalFor(err error) *mail.Refusal {
 	var jpegError jpeg.UnsupportedError

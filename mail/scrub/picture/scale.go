@@ -59,6 +59,18 @@ func (s *source) scale(width, height int, o orientation) *raster {
 	return r
 }
 
+// cost is that of scaling the picture, in nanoseconds.
+func (s *source) cost(width, height int) (n int) {
+	for i, g := range s.groups {
+		part := width * height
+		if s.subsampled && i > 0 {
+			part = (width + 1) / 2 * ((height + 1) / 2)
+		}
+		n += g.planes * (costScaledFrom*g.width*g.height + costScaledTo*part + costLine*(g.width+g.height+width+height))
+	}
+	return n
+}
+
 // axis is one direction of a plane: a picture of pixels pixels in samples
 // samples, each step pixels wide, the last of which may reach beyond the picture.
 type axis struct{ pixels, step, samples int }
@@ -155,15 +167,27 @@ func (f *filter) mirrored(n int) {
 	}
 }
 
-// across scales a row.
-func (f *filter) across(sums []int32, row []byte) {
+// lane is where the second of two rows begins in what holds both: a sum of one takes less than
+// these bits, so both are scaled by the same multiplications.
+const lane = 32
+
+// across scales two rows, which row holds.
+func (f *filter) across(first, second []int32, row []int64) {
+	const half = 1 << (weightBits - sumBits - 1)
 	for i, w := range f.windows {
 		part := row[w.first:][:len(w.weights)]
-		sum := int32(1 << (weightBits - sumBits - 1))
-		for k, weight := range w.weights {
-			sum += weight * int32(part[k])
+		sum := int64(half<<lane + half)
+		k := 0
+		for ; k+4 <= len(w.weights); k += 4 {
+			p, q := part[k:k+4:k+4], w.weights[k:k+4:k+4]
+			sum += p[0]*int64(q[0]) + p[1]*int64(q[1]) + p[2]*int64(q[2]) + p[3]*int64(q[3])
 		}
-		sums[i] = sum >> (weightBits - sumBits)
+		for ; k < len(w.weights); k++ {
+			sum += part[k] * int64(w.weights[k])
+		}
+		low := int32(sum)
+		first[i] = low >> (weightBits - sumBits)
+		second[i] = int32((sum-int64(low))>>lane) >> (weightBits - sumBits)
 	}
 }
 
@@ -176,11 +200,21 @@ type down struct {
 // resample scales the planes of a group, across and then down.
 func resample(g group, x, y *filter, flipY bool) [][]byte {
 	width, height := len(x.windows), len(y.windows)
-	planes := make([][]byte, g.planes)
+	planes, pair := make([][]byte, g.planes), make([][]int64, g.planes)
+	var across [2][][]int32 // of two rows, by plane
 	for p := range planes {
 		planes[p] = make([]byte, width*height)
+		pair[p] = make([]int64, g.width)
+		for i := range across {
+			across[i] = append(across[i], make([]int32, width))
+		}
 	}
-	across := make([]int32, width)
+	read := func(j int) [][]byte {
+		if flipY {
+			j = g.height - 1 - j
+		}
+		return g.read(j)
+	}
 	var open, free []*down // rows begun, the oldest first; rows to use again
 	begun, done := 0, 0
 	for j := 0; j < g.height && done < height; j++ {
@@ -197,18 +231,27 @@ func resample(g group, x, y *filter, flipY bool) [][]byte {
 			d.window = y.windows[begun]
 			open = append(open, d)
 		}
-		if len(open) == 0 {
-			continue
+		if j%2 == 0 {
+			for p, row := range read(j) {
+				for i, v := range row {
+					pair[p][i] = int64(v)
+				}
+			}
+			if j+1 < g.height {
+				for p, row := range read(j + 1) {
+					for i, v := range row {
+						pair[p][i] |= int64(v) << lane
+					}
+				}
+			}
+			for p := range planes {
+				x.across(across[0][p], across[1][p], pair[p])
+			}
 		}
-		at := j
-		if flipY {
-			at = g.height - 1 - j
-		}
-		for p, row := range g.read(at) {
-			x.across(across, row)
+		for p, row := range across[j%2] {
 			for _, d := range open {
 				if k := j - d.first; k < len(d.weights) {
-					addScaled(d.sums[p], across, d.weights[k])
+					addScaled(d.sums[p], row, d.weights[k])
 				}
 			}
 		}
