@@ -7,6 +7,8 @@ import (
 	"github.com/emersion/go-message/textproto"
 
 	"codeberg.org/sourdine/sourdine/mail/scrub/hypertext"
+	"codeberg.org/sourdine/sourdine/mail/scrub/pdf"
+	"codeberg.org/sourdine/sourdine/mail/scrub/picture"
 	"codeberg.org/sourdine/sourdine/mail/scrub/prose"
 )
 
@@ -47,9 +49,16 @@ var reasons = map[string]string{
 	hypertext.Pixels:      "fetching them tells who reads the mail, and when",
 	hypertext.Tracking:    "they name who was sent the link",
 	hypertext.StruckOut:   "plain text has none, and the words stay: take them out if they should not be read",
-	"the transparency of a picture, which now lies on white": "what lies under it can hold what you believe gone",
-	"the full size of a picture":                             "it tells cameras and screens apart, and scaling hides how a camera compresses",
-	encryptedUnseen:                                          "your mail program may have put its name, your clock and file names inside",
+	picture.Transparency:  "what lies under it can hold what you believe gone",
+	picture.FullSize:      "it tells cameras and screens apart, and scaling hides how a camera compresses",
+	pdf.Outlines:          "they can say what the pages do not show, and follow how a program numbers them",
+	pdf.Links:             "where they lead is not seen, and can name who was sent them: write out those that matter",
+	pdf.Forms:             "they can hold what is not shown, and programs",
+	pdf.Files:             "nobody looked at them: attach those that matter to the mail itself",
+	pdf.Scripts:           "they act on the machine of who reads them",
+	pdf.Layers:            "they can hold what you believe gone",
+	pdf.Structure:         "it can say what the pages do not show",
+	encryptedUnseen:       "your mail program may have put its name, your clock and file names inside",
 }
 
 // reason is why something of a part is removed, changed or left.

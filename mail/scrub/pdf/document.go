@@ -142,18 +142,30 @@ const (
 	noticeCount
 )
 
+// Phrases of [Document.Removed] for what is removed for other reasons than that it tells who made a
+// document, with what, when or where.
+const (
+	Outlines  = "the bookmarks and page labels of a PDF"
+	Links     = "the links of a PDF"
+	Forms     = "the fields of a form in a PDF, whose contents stay as text"
+	Files     = "the files, sounds and films inside a PDF"
+	Scripts   = "the programs inside a PDF"
+	Layers    = "the hidden layers of a PDF"
+	Structure = "the description of a PDF for screen readers"
+)
+
 var phrases = [noticeCount]string{
 	noticeInfo:      "the title, author, program and dates of a PDF",
-	noticeOutlines:  "the bookmarks and page labels of a PDF",
-	noticeLinks:     "the links of a PDF",
+	noticeOutlines:  Outlines,
+	noticeLinks:     Links,
 	noticeComments:  "the comments in a PDF and who wrote them",
-	noticeForms:     "the fields of a form in a PDF, whose contents stay as text",
+	noticeForms:     Forms,
 	noticeSignature: "the digital signature of a PDF",
 	noticePassword:  "the password that forbids changes to a PDF",
-	noticeFiles:     "the files, sounds and films inside a PDF",
-	noticeScripts:   "the programs inside a PDF",
-	noticeLayers:    "the hidden layers of a PDF",
-	noticeStructure: "the description of a PDF for screen readers",
+	noticeFiles:     Files,
+	noticeScripts:   Scripts,
+	noticeLayers:    Layers,
+	noticeStructure: Structure,
 	noticeProfiles:  "the colour profiles of a PDF",
 	noticePrivate:   "what programs noted for themselves in a PDF",
 	noticeFonts:     "the names of the fonts in a PDF",

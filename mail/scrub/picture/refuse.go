@@ -47,6 +47,13 @@ const (
 	noticeSize                             // scaled
 )
 
+// Phrases of [Picture.Removed] for what is removed for other reasons than that it tells who made a
+// picture, with what, when or where.
+const (
+	Transparency = "the transparency of a picture, which now lies on white"
+	FullSize     = "the full size of a picture"
+)
+
 // phrases says a set in words, in the order of the constants.
 func (n notices) phrases() []string {
 	var list []string
@@ -55,8 +62,8 @@ func (n notices) phrases() []string {
 		"the comments and hidden data of a picture",
 		"what was stored beside a picture, such as previews or a short film",
 		"the color profile of a picture, so colors may look a little different",
-		"the transparency of a picture, which now lies on white",
-		"the full size of a picture",
+		Transparency,
+		FullSize,
 	} {
 		if n&(1<<i) != 0 {
 			list = append(list, phrase)
