@@ -83,9 +83,6 @@ func TestLargestThatFits(t *testing.T) {
 
 // TestOrdinaryMails takes what people send: it is within the bounds.
 func TestOrdinaryMails(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes ten seconds")
-	}
 	encode := func(img image.Image, quality int) []byte {
 		var b bytes.Buffer
 		if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: quality}); err != nil {
