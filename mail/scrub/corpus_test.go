@@ -13,6 +13,7 @@ import (
 	mimeparts "mime/multipart"
 	"mime/quotedprintable"
 	netmail "net/mail"
+	"net/textproto"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -280,6 +281,32 @@ func markedPart(t *testing.T, contentType, encoding string, body io.Reader) stri
 		return fmt.Sprintf("a part of the type %s has the mark %s", mediaType, found)
 	}
 	return ""
+}
+
+// leaves returns the decoded parts of a mail that the standard library can read.
+func leaves(written []byte) (all [][]byte) {
+	m, err := netmail.ReadMessage(bytes.NewReader(written))
+	if err != nil {
+		return nil
+	}
+	var walk func(header textproto.MIMEHeader, body io.Reader)
+	walk = func(header textproto.MIMEHeader, body io.Reader) {
+		media, params, _ := mime.ParseMediaType(header.Get("Content-Type"))
+		if strings.HasPrefix(media, "multipart/") {
+			for parts := mimeparts.NewReader(body, params["boundary"]); ; {
+				part, err := parts.NextRawPart()
+				if err != nil {
+					return
+				}
+				walk(part.Header, part)
+			}
+		}
+		if data, err := io.ReadAll(decoder(header.Get("Content-Transfer-Encoding"), body)); err == nil {
+			all = append(all, data)
+		}
+	}
+	walk(textproto.MIMEHeader(m.Header), m.Body)
+	return all
 }
 
 // decoder undoes an encoding for transfer (RFC 2045 section 6), by the standard library.

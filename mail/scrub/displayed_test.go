@@ -1,16 +1,10 @@
 package scrub
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"html"
-	"io"
 	"maps"
-	"mime"
-	mimeparts "mime/multipart"
-	netmail "net/mail"
-	"net/textproto"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -458,7 +452,7 @@ func (d difference) String() string {
 
 func formatDifferences(r recording, found []difference) string {
 	var b strings.Builder
-	for _, f := range slices.Concat(apart(found)...) {
+	for _, f := range apart(found) {
 		for _, d := range differences {
 			if d.fits(r, f.displayed, f.left) {
 				f.why = d.why
@@ -471,7 +465,7 @@ func formatDifferences(r recording, found []difference) string {
 }
 
 // apart cuts differences that stand beside one another.
-func apart(found []difference) (all [][]difference) {
+func apart(found []difference) (all []difference) {
 	for _, f := range found {
 		var parts []difference
 		for i, w := range f.displayed {
@@ -487,7 +481,7 @@ func apart(found []difference) (all [][]difference) {
 			last.displayed = append(last.displayed, w)
 		}
 		if len(parts) <= 1 {
-			all = append(all, []difference{f})
+			all = append(all, f)
 			continue
 		}
 		left := f.left
@@ -497,7 +491,7 @@ func apart(found []difference) (all [][]difference) {
 				p.left, left = append(p.left, left[0]), left[1:]
 			}
 		}
-		all = append(all, parts)
+		all = append(all, parts...)
 	}
 	return all
 }
@@ -523,30 +517,4 @@ func parseDifferences(t *testing.T, list string) (listed []difference) {
 		}
 	}
 	return listed
-}
-
-// leaves returns the decoded parts of a mail that the standard library can read.
-func leaves(written []byte) (all [][]byte) {
-	m, err := netmail.ReadMessage(bytes.NewReader(written))
-	if err != nil {
-		return nil
-	}
-	var walk func(header textproto.MIMEHeader, body io.Reader)
-	walk = func(header textproto.MIMEHeader, body io.Reader) {
-		media, params, _ := mime.ParseMediaType(header.Get("Content-Type"))
-		if strings.HasPrefix(media, "multipart/") {
-			for parts := mimeparts.NewReader(body, params["boundary"]); ; {
-				part, err := parts.NextRawPart()
-				if err != nil {
-					return
-				}
-				walk(part.Header, part)
-			}
-		}
-		if data, err := io.ReadAll(decoder(header.Get("Content-Transfer-Encoding"), body)); err == nil {
-			all = append(all, data)
-		}
-	}
-	walk(textproto.MIMEHeader(m.Header), m.Body)
-	return all
 }

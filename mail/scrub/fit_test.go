@@ -17,15 +17,18 @@ import (
 	"codeberg.org/sourdine/sourdine/mail/scrub/picture"
 )
 
+func asJPEG(t *testing.T, img image.Image, quality int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: quality}); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // TestLargestThatFits compares the size that is found with what trying all sizes, each by itself, finds.
 func TestLargestThatFits(t *testing.T) {
-	photo := func(w, h, seed int) []byte {
-		var b bytes.Buffer
-		if err := jpeg.Encode(&b, sample.Photo(w, h, seed, 6), nil); err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
-	}
+	photo := func(w, h, seed int) []byte { return asJPEG(t, sample.Photo(w, h, seed, 6), jpeg.DefaultQuality) }
 	first, second, inside := photo(1300, 900, 1), photo(700, 800, 2), photo(1000, 600, 3)
 	document := sample.PDF("%PDF-1.4\n", "", "<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
 		"<< /Type /Page /Contents 4 0 R /Resources << /XObject << /I 5 0 R >> >> >>", sample.Stream("", []byte("/I Do")),
@@ -83,21 +86,14 @@ func TestLargestThatFits(t *testing.T) {
 
 // TestOrdinaryMails takes what people send: it is within the bounds.
 func TestOrdinaryMails(t *testing.T) {
-	encode := func(img image.Image, quality int) []byte {
-		var b bytes.Buffer
-		if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: quality}); err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
-	}
 	// Ten photographs of 12 megapixels.
 	var files []any
-	photograph := encode(sample.Tiled(sample.Photo(1000, 750, 1, 12), 4), 60)
+	photograph := asJPEG(t, sample.Tiled(sample.Photo(1000, 750, 1, 12), 4), 60)
 	for range 10 {
 		files = append(files, "image/jpeg", photograph)
 	}
 	// Forty pages scanned at 200 dpi.
-	scan := encode(sample.Photo(1654, 2339, 9, 4), 40)
+	scan := asJPEG(t, sample.Photo(1654, 2339, 9, 4), 40)
 	objects := []string{"<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [", "<< /ProcSet [/PDF] >>"}
 	for i := range 40 {
 		objects[1] += fmt.Sprintf("%d 0 R ", 4+3*i)

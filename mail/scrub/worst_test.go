@@ -83,53 +83,36 @@ func times(s string, n int, size float64) []byte {
 	return bytes.Repeat([]byte(s), max(1, int(float64(n)*size)/len(s)))
 }
 
+// repeated makes parts of times.
+func repeated(media, encoding, s string, n int) func(float64) []byte {
+	return func(size float64) []byte { return entity(media, encoding, times(s, n, size)) }
+}
+
 const htmlType = "text/html; charset=utf-8"
 
 // heavyTexts are texts of as many bytes as can be read, or written as few that become many.
 var heavyTexts = []ingredient{
-	{Name: "text of lines that a program wrapped", Make: func(size float64) []byte {
-		return entity("text/plain; charset=utf-8", "8bit", times("> the evening wind came over the hills and through the garden, and nobody\r\n", 4_300_000, size))
-	}},
-	{Name: "text of lines that introduce quotations", Make: func(size float64) []byte {
-		return entity("text/plain; charset=utf-8", "8bit", times("On 1.2.2020 at 10:12, Anna Smith <anna@example.org>\r\nwrote this and that: 1.\r\n> yes:\r\n\r\n", 4_300_000, size))
-	}},
-	{Name: "text of lines that name devices", Make: func(size float64) []byte {
-		return entity("text/plain; charset=utf-8", "8bit", times("Sent from my iPhone\r\n", 4_300_000, size))
-	}},
-	{Name: "text of quoted headers", Make: func(size float64) []byte {
-		return entity("text/plain; charset=utf-8", "8bit", times("-----Original Message-----\r\nFrom: x@example.org\r\nSent: 1\r\nTo: y\r\n\r\n", 4_300_000, size))
-	}},
-	{Name: "text of addresses that follow readers", Make: func(size float64) []byte {
-		return entity("text/plain; charset=utf-8", "8bit", times("https://l.facebook.com/l.php?u=https%3A%2F%2Fwww.google.com%2Furl%3Fq%3Dhttps%253A%252F%252Fexample.org%252F%253Futm_source%253Dx\r\n", 4_300_000, size))
-	}},
-	{Name: "text of marks and signs to compose", Make: func(size float64) []byte {
-		return entity("text/plain; charset=utf-8", "8bit", times("\U0001D160\u0344\u0958a\u0315\u0300\u05ae\u0300\u0062\u0f73\r\n", 4_300_000, size))
-	}},
-	{Name: "HTML of many elements with all attributes", Make: func(size float64) []byte {
-		return entity(htmlType, "8bit", times(strings.Repeat("<b alt=1 border=1 class=1 height=1 hidden href=1 id=1 role=1 src=1 start=1 style=1 type=1 value=1 width=1></b>", 500)+"\r\n", 16<<20, size))
-	}},
+	{Name: "text of lines that a program wrapped", Make: repeated("text/plain; charset=utf-8", "8bit", "> the evening wind came over the hills and through the garden, and nobody\r\n", 4_300_000)},
+	{Name: "text of lines that introduce quotations", Make: repeated("text/plain; charset=utf-8", "8bit", "On 1.2.2020 at 10:12, Anna Smith <anna@example.org>\r\nwrote this and that: 1.\r\n> yes:\r\n\r\n", 4_300_000)},
+	{Name: "text of lines that name devices", Make: repeated("text/plain; charset=utf-8", "8bit", "Sent from my iPhone\r\n", 4_300_000)},
+	{Name: "text of quoted headers", Make: repeated("text/plain; charset=utf-8", "8bit", "-----Original Message-----\r\nFrom: x@example.org\r\nSent: 1\r\nTo: y\r\n\r\n", 4_300_000)},
+	{Name: "text of addresses that follow readers", Make: repeated("text/plain; charset=utf-8", "8bit", "https://l.facebook.com/l.php?u=https%3A%2F%2Fwww.google.com%2Furl%3Fq%3Dhttps%253A%252F%252Fexample.org%252F%253Futm_source%253Dx\r\n", 4_300_000)},
+	{Name: "text of marks and signs to compose", Make: repeated("text/plain; charset=utf-8", "8bit", "\U0001D160\u0344\u0958a\u0315\u0300\u05ae\u0300\u0062\u0f73\r\n", 4_300_000)},
+	{Name: "HTML of many elements with all attributes", Make: repeated(htmlType, "8bit", strings.Repeat("<b alt=1 border=1 class=1 height=1 hidden href=1 id=1 role=1 src=1 start=1 style=1 type=1 value=1 width=1></b>", 500)+"\r\n", 16<<20)},
 	{Name: "HTML of many deep elements", Make: func(size float64) []byte {
 		return entity(htmlType, "8bit", slices.Concat(times("<b>", 990*3, 1), times(strings.Repeat("<i class=x>y</i>", 1000)+"\r\n", 3_190_000, size)))
 	}},
 	{Name: "HTML of ends of what is deep outside", Make: func(size float64) []byte {
 		return entity(htmlType, "8bit", slices.Concat([]byte("<b><table><td>"), times("<span>\r\n", 985*8, 1), times(strings.Repeat("</b>", 15_000)+"\r\n", 16_500_000, size)))
 	}},
-	{Name: "HTML of tables", Make: func(size float64) []byte {
-		return entity(htmlType, "8bit", times("<table><tr><td>a<td>b<tr><td>c<td>d</table>\r\n", 1_550_000, size))
-	}},
-	{Name: "HTML of links", Make: func(size float64) []byte {
-		return entity(htmlType, "8bit", times("<a href=\"https://www.example.org/?utm_source=x&utm_medium=y&a=b\">www.example.org</a>\r\n", 10_000_000, size))
-	}},
+	{Name: "HTML of tables", Make: repeated(htmlType, "8bit", "<table><tr><td>a<td>b<tr><td>c<td>d</table>\r\n", 1_550_000)},
+	{Name: "HTML of links", Make: repeated(htmlType, "8bit", "<a href=\"https://www.example.org/?utm_source=x&utm_medium=y&a=b\">www.example.org</a>\r\n", 10_000_000)},
 	{Name: "HTML of links within links", Make: func(size float64) []byte {
 		one := strings.Repeat("<a href=\"https://www.example.org/?a=b\"><table><td>", 320) + strings.Repeat("word www.example.org ", 1600) + strings.Repeat("</table></a>", 320) + "\r\n"
 		return entity(htmlType, "8bit", times(one, 120*len(one), size))
 	}},
-	{Name: "HTML of styles", Make: func(size float64) []byte {
-		return entity(htmlType, "8bit", times("<p style=\""+strings.Repeat("margin:0 0 0;", 1000)+"\">\r\n", 16<<20, size))
-	}},
-	{Name: "HTML of entities", Make: func(size float64) []byte {
-		return entity(htmlType, "8bit", times("&amp;&CounterClockwiseContourIntegral;&#x1D160;&notit;\r\n", 16<<20, size))
-	}},
+	{Name: "HTML of styles", Make: repeated(htmlType, "8bit", "<p style=\""+strings.Repeat("margin:0 0 0;", 1000)+"\">\r\n", 16<<20)},
+	{Name: "HTML of entities", Make: repeated(htmlType, "8bit", "&amp;&CounterClockwiseContourIntegral;&#x1D160;&notit;\r\n", 16<<20)},
 	{Name: "HTML whose quotations become 4 MB, twenty times", Make: func(size float64) []byte {
 		part := entity(htmlType, "8bit", slices.Concat(times("<blockquote>\r\n", 990*14, 1), times("<br>x\r\n", 2000*7, 1)))
 		return mixed("mixed", 1, slices.Repeat([][]byte{part}, max(1, int(20*size)))...)
@@ -155,12 +138,8 @@ var heavyTexts = []ingredient{
 		}
 		return part
 	}},
-	{Name: "text in quoted-printable", Make: func(size float64) []byte {
-		return entity("text/plain; charset=utf-8", "quoted-printable", times("=41=42=43=44=45=46=47=\r\n", 33_000_000, size))
-	}},
-	{Name: "text in a charset of two bytes", Make: func(size float64) []byte {
-		return entity("text/plain; charset=gb18030", "8bit", times("\xb0\xa1\xb0\xa2\xb0\xa3\r\n", 33_000_000, size))
-	}},
+	{Name: "text in quoted-printable", Make: repeated("text/plain; charset=utf-8", "quoted-printable", "=41=42=43=44=45=46=47=\r\n", 33_000_000)},
+	{Name: "text in a charset of two bytes", Make: repeated("text/plain; charset=gb18030", "8bit", "\xb0\xa1\xb0\xa2\xb0\xa3\r\n", 33_000_000)},
 	{Name: "an encrypted mail", Make: func(size float64) []byte {
 		packets := slices.Concat([]byte{0xd2, 0xff, 1, 0x80, 0, 0}, make([]byte, 0x1800000))
 		return entity("text/plain", "7bit", slices.Concat([]byte("-----BEGIN PGP MESSAGE-----\r\n\r\n"), inLines(packets[:int(float64(len(packets))*size)]), []byte("-----END PGP MESSAGE-----\r\n")))
@@ -169,18 +148,12 @@ var heavyTexts = []ingredient{
 
 // heavyFiles are attached texts.
 var heavyFiles = []ingredient{
-	{Name: "attached text of signs that become three", Make: func(size float64) []byte {
-		return entity("text/plain; charset=windows-1252\r\nContent-Disposition: attachment", "8bit", times("\x80\x80\x80\x80\x80\x80\x80\x80\x80\r\n", maxText, size))
-	}},
+	{Name: "attached text of signs that become three", Make: repeated("text/plain; charset=windows-1252\r\nContent-Disposition: attachment", "8bit", "\x80\x80\x80\x80\x80\x80\x80\x80\x80\r\n", maxText)},
 	{Name: "attached text in UTF-16", Make: func(size float64) []byte {
 		return entity("text/plain\r\nContent-Disposition: attachment", "base64", inLines(append([]byte("\xff\xfe"), times("\x01\x30\x58\x09\x0a\x00", maxText-2, size)...)))
 	}},
-	{Name: "attached text of marks", Make: func(size float64) []byte {
-		return entity("text/plain; charset=utf-8\r\nContent-Disposition: attachment", "8bit", times("\U0001D160a\u0315\u0300\u05ae\u0300\u0062\r\n", maxText, size))
-	}},
-	{Name: "attached table", Make: func(size float64) []byte {
-		return entity("text/csv; charset=utf-8\r\nContent-Disposition: attachment", "8bit", times("a,b,c\r\n", 900_000, size))
-	}},
+	{Name: "attached text of marks", Make: repeated("text/plain; charset=utf-8\r\nContent-Disposition: attachment", "8bit", "\U0001D160a\u0315\u0300\u05ae\u0300\u0062\r\n", maxText)},
+	{Name: "attached table", Make: repeated("text/csv; charset=utf-8\r\nContent-Disposition: attachment", "8bit", "a,b,c\r\n", 900_000)},
 	{Name: "a file in capital letters", Make: func(size float64) []byte {
 		return entity("application/octet-stream\r\nContent-Disposition: attachment", "base64", inLines(times("\xff\xfeA\x01", 25_000_000, size)))
 	}},
