@@ -29,8 +29,8 @@ const (
 	costUnpacked   = 8   // a byte that it takes then,
 	costPacked     = 20  // and a byte of it
 	costWebP       = 100 // a pixel of a WebP without loss or with transparency,
-	costWebPGroup  = 4e5 // each group of codes that it can have,
-	costWebPLossy  = 60  // and of another
+	costWebPGroup  = 4e5 // and each group of codes that it can have
+	costWebPLossy  = 60  // a pixel of another WebP
 	costScaledFrom = 2   // a sample that is read to be scaled,
 	costScaledTo   = 4   // one that comes of it,
 	costLine       = 250 // and a row or column of either
